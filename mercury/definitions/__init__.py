@@ -1,0 +1,57 @@
+"""What a project file is made of: frozen values that mean and do not run."""
+
+from mercury.definitions.aggregates import (
+    Aggregate,
+    Count,
+    CountDistinct,
+    First,
+    Histogram,
+    Last,
+    Max,
+    Mean,
+    Min,
+    Quantile,
+    StdDev,
+    Sum,
+    TopK,
+    Variance,
+)
+from mercury.definitions.base import Definition, Named, canonical_json
+from mercury.definitions.features import BatchTable, Entity, FeatureService, FeatureView
+from mercury.definitions.models import LightGBM, Model
+from mercury.definitions.project import Job, Project
+from mercury.definitions.schema import TYPES, arrow_schema
+from mercury.definitions.streams import Kafka, Stream, Window
+
+__all__ = [
+    "TYPES",
+    "Aggregate",
+    "BatchTable",
+    "Count",
+    "CountDistinct",
+    "Definition",
+    "Entity",
+    "FeatureService",
+    "FeatureView",
+    "First",
+    "Histogram",
+    "Job",
+    "Kafka",
+    "Last",
+    "LightGBM",
+    "Max",
+    "Mean",
+    "Min",
+    "Model",
+    "Named",
+    "Project",
+    "Quantile",
+    "StdDev",
+    "Stream",
+    "Sum",
+    "TopK",
+    "Variance",
+    "Window",
+    "arrow_schema",
+    "canonical_json",
+]
