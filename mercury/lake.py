@@ -1,0 +1,51 @@
+"""Where each table of a project lies in its lake: one place, so that every system finds what another wrote."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Lake:
+    """Addresses of tables under a root, a folder or an object-store URL.
+
+    >>> Lake("lake").stream_rows("flights")
+    'lake/streams/flights/rows'
+    """
+
+    root: str
+
+    def stream_rows(self, stream: str) -> str:
+        """Events that met the contract, one row each."""
+        return self._at("streams", stream, "rows")
+
+    def stream_late(self, stream: str) -> str:
+        """Events that came after their window was closed, with how late they were."""
+        return self._at("streams", stream, "late")
+
+    def stream_dead_letters(self, stream: str) -> str:
+        """Events that could not be decoded or broke the contract: raw bytes, offset and reason."""
+        return self._at("streams", stream, "dead_letters")
+
+    def stream_log(self, stream: str) -> str:
+        """One row per committed epoch: offset ranges, watermark, counts, snapshot."""
+        return self._at("streams", stream, "log")
+
+    def window(self, window: str) -> str:
+        """Closed windows with their finished aggregates."""
+        return self._at("windows", window)
+
+    def panes(self, view: str) -> str:
+        """Closed panes of a feature view over a stream, as summary state."""
+        return self._at("features", view, "panes")
+
+    def feature_runs(self, view: str) -> str:
+        """Folder of a view's hash-bucketed sorted runs, which the point-in-time join reads."""
+        return self._at("features", view, "runs")
+
+    def table(self, name: str) -> str:
+        """A batch table."""
+        return self._at("tables", name)
+
+    def _at(self, *parts: str) -> str:
+        return "/".join((self.root.rstrip("/"), *parts))
