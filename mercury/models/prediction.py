@@ -1,0 +1,74 @@
+"""Answering prediction requests: features as known then, the model, and where the answer is from."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from mercury.models.registry import ModelVersion
+
+
+@dataclass(frozen=True)
+class FeatureRow:
+    """The features of one request row, and for each view what they came from.
+
+    ``provenance`` maps a view's name to its status, event time and the epoch or table version of the value.
+    """
+
+    values: Mapping[str, Any]
+    provenance: Mapping[str, Mapping[str, Any]]
+
+
+class FeatureLookup(Protocol):
+    """Where a predictor gets features: one row of features for each row of entity keys, as known at ``now``."""
+
+    def __call__(self, keys: Sequence[Mapping[str, Any]], now: int | None) -> Sequence[FeatureRow]: ...
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One answer and all that is needed to trace it back."""
+
+    id: str
+    probability: float
+    model: str
+    model_version: str
+    features: FeatureRow
+
+
+class Predictor:
+    """A model version with its feature lookup; safe to call from several threads.
+
+    Parameters
+    ----------
+    model : the registered version to answer with.
+    lookup : features by entity key.
+    keys : the entity key columns that a request must give, in order.
+    """
+
+    def __init__(self, model: ModelVersion, lookup: FeatureLookup, keys: Sequence[str]) -> None:
+        self.model = model
+        self.keys = tuple(keys)
+        self._lookup = lookup
+
+    def predict(
+        self, keys: Sequence[Mapping[str, Any]], *, now: int | None = None, ids: Sequence[str] | None = None
+    ) -> list[Prediction]:
+        """One prediction per row of entity keys, in order.
+
+        ``now`` is the time of the request in microseconds UTC (None: the clock), which decides what is expired;
+        ``ids`` name the predictions, else each gets a random one.
+        """
+        rows = self._lookup(keys, now)
+        inputs = self.model.encoding.vector([row.values for row in rows])
+        # One thread: a request has few rows, and starting threads costs more than the trees.
+        scores = np.asarray(self.model.booster.predict(inputs, num_threads=1)) if len(rows) else np.empty(0)
+        names = list(ids) if ids is not None else [uuid.uuid4().hex for _ in rows]
+        return [
+            Prediction(name, float(score), self.model.name, self.model.version, row)
+            for name, score, row in zip(names, scores, rows, strict=True)
+        ]
