@@ -1,0 +1,99 @@
+"""The replayed feed holds every real flight once, in a feed's order, with just the faults that it says."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections import Counter
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import orjson
+import pyarrow.compute as pc
+import pytest
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "flights"
+HOUR = 3_600_000_000
+
+
+@pytest.fixture(scope="module")
+def events() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("flights_events", EXAMPLE / "events.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def january(events: ModuleType):
+    flights = events.history(months=1)
+    return flights, events.feed(flights)
+
+
+def test_each_flight_gives_the_events_that_happened(january) -> None:
+    flights, feed = january
+
+    kinds = Counter(
+        event["kind"] for event in {e["event_id"]: e for e in parsed(feed) if "#bad" not in e["event_id"]}.values()
+    )
+
+    assert kinds == {
+        "departure": pc.sum(pc.is_valid(flights["dep_delay"])).as_py(),
+        "arrival": pc.sum(pc.is_valid(flights["arr_delay"])).as_py(),
+        "cancellation": pc.sum(pc.is_null(flights["dep_delay"])).as_py(),
+    }
+
+
+def test_faults_are_as_many_as_it_says(january) -> None:
+    _, feed = january
+
+    ids = Counter(event["event_id"] for event in parsed(feed) if "#bad" not in event["event_id"])
+    assert sum(count - 1 for count in ids.values()) == feed.counts["duplicates"] > 0
+    assert len(ids) == feed.counts["honest"]
+    assert len(feed) == sum(feed.counts[name] for name in ("honest", "duplicates", "malformed"))
+
+
+def test_delivery_is_in_order_and_lags_by_at_most_two_hours_but_for_the_very_late(january) -> None:
+    _, feed = january
+
+    lags = []
+    for value, delivered in zip(feed.values, feed.delivered, strict=True):
+        event = load(value)
+        if event is not None and "#bad" not in event["event_id"]:
+            lags.append(int(delivered) - int(np.datetime64(event["ts"][:-1], "us").astype(np.int64)))
+    beyond = sum(lag > 2 * HOUR + 10 * 60_000_000 for lag in lags)
+    assert np.all(np.diff(feed.delivered) >= 0)
+    assert min(lags) >= 1_000_000
+    assert beyond in range(feed.counts["very_late"], feed.counts["very_late"] + 2)
+
+
+def test_arrivals_follow_departures_by_at_least_the_time_in_the_air(january) -> None:
+    flights, _ = january
+
+    minutes = pc.divide(pc.subtract(flights["arrived"], flights["departed"]).cast("int64"), 60_000_000)
+    taxi = pc.subtract(minutes, flights["air_time"]).drop_null().to_numpy()
+    assert taxi.min() >= 1
+    assert 25 < np.median(taxi) < 32
+
+
+def test_two_replays_are_the_same_bytes(events: ModuleType, january) -> None:
+    flights, feed = january
+
+    again = events.feed(flights)
+
+    assert again.values == feed.values
+    np.testing.assert_array_equal(again.delivered, feed.delivered)
+
+
+def parsed(feed) -> list[dict]:
+    return [event for event in map(load, feed.values) if event is not None]
+
+
+def load(value: bytes) -> dict | None:
+    try:
+        return orjson.loads(value)
+    except orjson.JSONDecodeError:
+        return None
