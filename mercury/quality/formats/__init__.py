@@ -1,0 +1,1 @@
+"""Contract formats: one module per format that contracts are read from."""
