@@ -56,6 +56,23 @@ def uniqueness(
     return Uniqueness(state.rows, distinct, tuple(found.sample[:SAMPLE_ROWS]))
 
 
+def candidates(metric: KeyCounts, repeated: np.ndarray, block: Block) -> np.ndarray:
+    """The rows of a block (indices) whose key hash is among the repeated ones, which are sorted."""
+    if not len(repeated):
+        return np.empty(0, dtype=np.int64)
+    hashes, present = metric.hashes(block)
+    places = np.minimum(np.searchsorted(repeated, hashes), len(repeated) - 1)
+    found = repeated[places] == hashes
+    return np.flatnonzero(found if present is None else found & present)
+
+
+def key_tuples(block: Block, rows: np.ndarray, names: Sequence[str]) -> list[tuple[object, ...]]:
+    """The keys of some rows as tuples that compare by value; all NaN are one value."""
+    taken = block.table.select(list(names)).take(pa.array(rows))
+    columns = [["NaN" if value != value else value for value in taken[name].to_pylist()] for name in names]
+    return list(zip(*columns, strict=True))
+
+
 class _Repeats:
     """The rows whose hash repeats: their distinct values, and the first later copies."""
 
@@ -67,12 +84,7 @@ class _Repeats:
         self._distinct: list[pa.Table] = []
 
     def add(self, block: Block, *, values: bool, sample: bool) -> None:
-        hashes, present = self.metric.hashes(block)
-        places = np.minimum(np.searchsorted(self.repeated, hashes), len(self.repeated) - 1)
-        candidate = self.repeated[places] == hashes
-        if present is not None:
-            candidate &= present
-        rows = np.flatnonzero(candidate)
+        rows = candidates(self.metric, self.repeated, block)
         if not len(rows):
             return
         if values:
@@ -88,8 +100,7 @@ class _Repeats:
         names = list(self.metric.keys)
         for start in range(0, len(rows), 4096):
             part = rows[start : start + 4096]
-            taken = block.table.select(names).take(pa.array(part))
-            for row, key in zip(part, zip(*(taken[name].to_pylist() for name in names), strict=True), strict=True):
+            for row, key in zip(part, key_tuples(block, part, names), strict=True):
                 if key in self._seen:
                     self.sample += block.sample(np.array([row]), names)
                     if len(self.sample) >= SAMPLE_ROWS:

@@ -51,7 +51,7 @@ class Sample:
         return {
             "file": file,
             "row": self.position.row + 1,
-            "values": {name: _plain(value) for name, value in self.values.items()},
+            "values": {name: plain(value) for name, value in self.values.items()},
         }
 
 
@@ -90,7 +90,7 @@ class Result:
             "verdict": self.verdict.value,
             "severity": self.severity,
             "message": self.message,
-            "value": _plain(self.value),
+            "value": plain(self.value),
             "threshold": self.threshold,
             "tested": self.tested,
             "failed": self.failed,
@@ -187,7 +187,8 @@ def exit_code(verdicts: Iterable[Verdict], fail_on: str = "error") -> int:
     return 6 if Verdict.ERROR in found else 0
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A value as JSON has it: text for times, decimals, infinities and NaN."""
     if isinstance(value, float):
         return value if value == value and abs(value) != float("inf") else str(value)
     if value is None or isinstance(value, (bool, int, str)):
