@@ -34,9 +34,8 @@ def demo(fast: bool, keep: bool, source: str, bootstrap_servers: str | None, sta
 
     Example: mercury demo --fast
     """
-    folder = examples() / "flights"
-    sys.path.insert(0, str(folder))
-    story = importlib.import_module("story")
+    sys.path.insert(0, str(examples()))
+    story = importlib.import_module("flights.story")
     story.run(story.Options(fast=fast, keep=keep, source=source, bootstrap_servers=bootstrap_servers, state=state))
 
 

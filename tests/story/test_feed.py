@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections import Counter
-from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import orjson
 import pyarrow.compute as pc
 import pytest
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "flights"
+from flights import events
+
 HOUR = 3_600_000_000
 
 
 @pytest.fixture(scope="module")
-def events() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("flights_events", EXAMPLE / "events.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="module")
-def january(events: ModuleType):
+def january():
     flights = events.history(months=1)
     return flights, events.feed(flights)
 
@@ -79,7 +66,7 @@ def test_arrivals_follow_departures_by_at_least_the_time_in_the_air(january) -> 
     assert 25 < np.median(taxi) < 32
 
 
-def test_two_replays_are_the_same_bytes(events: ModuleType, january) -> None:
+def test_two_replays_are_the_same_bytes(january) -> None:
     flights, feed = january
 
     again = events.feed(flights)
