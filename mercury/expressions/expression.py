@@ -44,6 +44,11 @@ class Expression:
         return _parse(text)
 
     @property
+    def tree(self) -> Node:
+        """Its syntax tree, for those who decide by it, such as the pruning of files; it is read-only."""
+        return self._root
+
+    @property
     def columns(self) -> frozenset[str]:
         """Names of the columns that it reads."""
         return _columns(self)
