@@ -1,0 +1,99 @@
+"""Later copies of an event, found exactly by its key, within a time to live in event time. Pure.
+
+A row is a duplicate when an earlier row of its partition has the same key and that row's event time is not older than
+the greatest event time before this row less the time to live. The first copy counts. Copies are looked for within a
+partition: a Kafka producer that keys its messages sends all copies of an event to one partition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numba
+import numpy as np
+import pyarrow as pa
+
+from mercury.streaming import watermarks
+
+REMEMBERED = "_event_time"
+"""Column of a memory that holds the event time (int64 µs) of the copy that counted."""
+
+_NEVER = watermarks.BEGINNING
+
+
+def empty_memory(schema: pa.Schema, keys: Sequence[str]) -> pa.Table:
+    """No keys remembered."""
+    return pa.schema([*(schema.field(key) for key in keys), pa.field(REMEMBERED, pa.int64())]).empty_table()
+
+
+def deduplicate(
+    rows: pa.Table, keys: Sequence[str], event_times: np.ndarray, latest: int, ttl: int, memory: pa.Table
+) -> tuple[np.ndarray, pa.Table]:
+    """Which rows of one partition, in offset order, are duplicates, and the keys to remember of the others.
+
+    Parameters
+    ----------
+    rows : holds the key columns, without nulls.
+    event_times : int64 µs, one per row.
+    latest : greatest event time of the partition before these rows, or `watermarks.BEGINNING`.
+    ttl : microseconds.
+    memory : the keys remembered so far; see `empty_memory`.
+
+    Returns a mask of the duplicates, and additions for `remember`.
+    """
+    thresholds = watermarks.before(event_times, latest, ttl)
+    known = memory.num_rows
+    codes, distinct = _codes([_joined(memory.column(key), rows.column(key)) for key in keys])
+    remembered = np.full(distinct, _NEVER, dtype=np.int64)
+    remembered[codes[:known]] = memory.column(REMEMBERED).to_numpy()
+    duplicate = np.zeros(len(event_times), dtype=np.bool_)
+    last = np.full(distinct, -1, dtype=np.int64)
+    _mark(codes[known:], event_times, thresholds, remembered, duplicate, last)
+    kept = np.sort(last[last >= 0])
+    additions = rows.select(list(keys)).take(pa.array(kept)).append_column(REMEMBERED, pa.array(event_times[kept]))
+    return duplicate, additions
+
+
+def remember(memory: pa.Table, additions: pa.Table, latest: int, ttl: int) -> pa.Table:
+    """The memory after additions, without what is older than the partition's greatest event time less the ttl."""
+    if latest == _NEVER:
+        return memory
+    both = pa.concat_tables([memory, additions])
+    return both.filter(pa.array(both.column(REMEMBERED).to_numpy() >= latest - ttl)).combine_chunks()
+
+
+def _joined(first: pa.ChunkedArray, second: pa.ChunkedArray) -> pa.Array:
+    return pa.chunked_array([*first.chunks, *second.chunks], first.type).combine_chunks()
+
+
+def _codes(columns: Sequence[pa.Array]) -> tuple[np.ndarray, int]:
+    """One integer per row, equal for equal keys, and how many integers there are."""
+    codes = np.zeros(len(columns[0]), dtype=np.int64)
+    distinct = 1
+    for column in columns:
+        encoded = column.dictionary_encode(null_encoding="encode")
+        codes = codes * max(len(encoded.dictionary), 1) + encoded.indices.to_numpy(zero_copy_only=False)
+        if len(columns) > 1:
+            found, codes = np.unique(codes, return_inverse=True)
+            distinct = len(found)
+        else:
+            distinct = len(encoded.dictionary)
+    return codes.astype(np.int64), distinct
+
+
+@numba.njit(cache=True, nogil=True)
+def _mark(
+    codes: np.ndarray,
+    times: np.ndarray,
+    thresholds: np.ndarray,
+    remembered: np.ndarray,
+    duplicate: np.ndarray,
+    last: np.ndarray,
+) -> None:
+    for row in range(len(codes)):
+        code = codes[row]
+        if remembered[code] != _NEVER and remembered[code] >= thresholds[row]:
+            duplicate[row] = True
+        else:
+            remembered[code] = times[row]
+            last[code] = row
