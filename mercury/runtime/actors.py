@@ -21,12 +21,12 @@ from typing import Any, Protocol
 
 from mercury.errors import (
     DeadlineExceededError,
-    MercuryError,
     NotFoundError,
     UnavailableError,
     UsageError,
     did_you_mean,
 )
+from mercury.runtime.session import original_error
 
 CALL_DEADLINE = 600.0
 """Seconds that a call may take, restarts included, unless its caller says otherwise."""
@@ -244,9 +244,7 @@ class RayEdge:
         except GetTimeoutError as error:
             raise DeadlineExceededError("the call did not return in time") from error
         except RayTaskError as error:
-            if isinstance(error.cause, MercuryError):
-                raise error.cause from error
-            raise
+            raise original_error(error) from error
 
     def kill(self, handle: Any) -> None:
         import ray

@@ -93,18 +93,20 @@ def ray_session(
 def prepare_environment(environment: dict[str, str] | None = None) -> dict[str, str]:
     """Set what Ray's processes must inherit, in the environment of this process or the one given, and return it.
 
-    A Java runtime on the path (RayDP starts ``java`` by name), this Python for Spark's executors, no usage reports.
+    A Java runtime on the path (RayDP starts ``java`` by name), this Python on the path of jobs and for Spark's
+    executors, no usage reports.
     """
     if environment is None:
         environment = os.environ  # type: ignore[assignment]
     assert environment is not None
     environment.setdefault("PYSPARK_PYTHON", sys.executable)
     environment.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    _prepend_path(environment, Path(sys.executable).parent)
     environment.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     java = java_home(environment)
     if java is not None:
         environment["JAVA_HOME"] = str(java)
-        environment["PATH"] = os.pathsep.join((str(java / "bin"), environment.get("PATH", os.defpath)))
+        _prepend_path(environment, java / "bin")
     return environment
 
 
@@ -164,6 +166,20 @@ def ray_data_preset(cpus: int) -> None:
     context.min_parallelism = 2 * cpus
     context.read_op_min_num_blocks = 2 * cpus
     context.enable_progress_bars = False
+
+
+def _prepend_path(environment: dict[str, str], folder: Path) -> None:
+    entries = environment.get("PATH", os.defpath).split(os.pathsep)
+    if entries[0] != str(folder):
+        environment["PATH"] = os.pathsep.join((str(folder), *entries))
+
+
+def original_error(error: BaseException) -> BaseException:
+    """What a task or an actor's method raised, freed from Ray's wrappers."""
+    cause = getattr(error, "cause", None)
+    while cause is not None and getattr(cause, "cause", None) is not None:
+        cause = cause.cause
+    return cause if isinstance(cause, BaseException) else error
 
 
 def _join(address: str, runtime_env: Mapping[str, Any] | None) -> None:
