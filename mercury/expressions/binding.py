@@ -65,23 +65,22 @@ class _Binder:
             return getattr(self, f"_{_COMPARISONS.get(op, op)}")(node)
         args = tuple(self.bind(part) for part in node.args)
         if op in ("and", "or", "not", "is_true", "is_false"):
-            for arg in args:
-                self._need(arg, frozenset({Kind.BOOL}), op.replace("_", " ").upper())
-            return Term(op, Kind.BOOL, args)
+            word = op.replace("_", " ").upper()
+            return Term(op, Kind.BOOL, tuple(self._need(arg, frozenset({Kind.BOOL}), word) for arg in args))
         if op == "is_null":
             return Term(op, Kind.BOOL, args)
         if op == "like":
-            self._need(args[0], frozenset({Kind.TEXT}), "LIKE")
-            return Term(op, Kind.BOOL, args, node.value, node.escape)
+            subject = self._need(args[0], frozenset({Kind.TEXT}), "LIKE")
+            return Term(op, Kind.BOOL, (subject,), node.value, node.escape)
         if op in ("+", "-", "*", "/", "//", "%", "neg"):
             return self._arithmetic(node, args)
         if op == "cast":
             return self._cast(node, args[0])
         if op in ("extract", "date_trunc"):
-            self._need(args[0], MOMENTS, op)
+            moment = self._need(args[0], MOMENTS, op)
             if op == "date_trunc":
-                return Term(op, Kind.TIME, (_as(args[0], Kind.TIME),), node.value)
-            return Term(op, Kind.FLOAT if node.value == "epoch" else Kind.INT, args, node.value)
+                return Term(op, Kind.TIME, (_as(moment, Kind.TIME),), node.value)
+            return Term(op, Kind.FLOAT if node.value == "epoch" else Kind.INT, (moment,), node.value)
         return self._call(node, args)
 
     def _column(self, node: Node) -> Term:
@@ -113,9 +112,7 @@ class _Binder:
 
     def _case(self, node: Node) -> Term:
         terms = [self.bind(part) for part in node.args]
-        tests = terms[:-1:2]
-        for test in tests:
-            self._need(test, frozenset({Kind.BOOL}), "WHEN")
+        tests = [self._need(test, frozenset({Kind.BOOL}), "WHEN") for test in terms[:-1:2]]
         kind, values = self._unify([*terms[1::2], terms[-1]])
         ordered = [part for pair in zip(tests, values[:-1], strict=True) for part in pair]
         return Term("case", kind, (*ordered, values[-1]))
@@ -129,12 +126,11 @@ class _Binder:
         for arg in args:
             if arg.kind is Kind.TEXT and node.op == "+":
                 raise self._fail(arg, "+ does not take text", "Join text with ||")
-            self._need(arg, NUMBERS, "-" if node.op == "neg" else node.op)
+        kinds_taken = frozenset({Kind.INT}) if node.op == "//" else NUMBERS
+        args = tuple(self._need(arg, kinds_taken, "-" if node.op == "neg" else node.op) for arg in args)
         if node.op == "/":
             return Term("/", Kind.FLOAT, tuple(_as(arg, Kind.FLOAT) for arg in args))
         if node.op == "//":
-            for arg in args:
-                self._need(arg, frozenset({Kind.INT}), "//")
             return Term("//", Kind.INT, args)
         kind, unified = self._unify(list(args))
         return Term(node.op, kind, unified)
@@ -167,7 +163,8 @@ class _Binder:
         name = str(node.value)
         function = FUNCTIONS[name]
         for place, arg in enumerate(args):
-            self._need(arg, function.operands[min(place, len(function.operands) - 1)], name)
+            kinds = function.operands[min(place, len(function.operands) - 1)]
+            args = (*args[:place], self._need(arg, kinds, name), *args[place + 1 :])
             if arg.kind is Kind.UNKNOWN and name in _NEED_TYPES:
                 raise self._fail(
                     arg, f"{name} needs to know the type of its column", "Give the schema: sql(dialect, schema)"
@@ -223,9 +220,13 @@ class _Binder:
             return replace(term, kind=kind, value=_to_day(instant, kind))
         return _as(term, kind)
 
-    def _need(self, term: Term, kinds: frozenset[Kind], by: str) -> None:
-        if term.kind in kinds or term.kind in (Kind.NULL, Kind.UNKNOWN):
-            return
+    def _need(self, term: Term, kinds: frozenset[Kind], by: str) -> Term:
+        """The term, which must be of one of the kinds; a NULL becomes one of the kind that widens to the others."""
+        if term.kind in kinds or term.kind is Kind.UNKNOWN:
+            return term
+        if term.kind is Kind.NULL:
+            plain = Kind.INT if kinds == NUMBERS else Kind.DATE if kinds == MOMENTS else next(iter(kinds))
+            return term if len(kinds) > 2 else _as(term, plain)
         wanted = " or ".join(sorted(kind.value for kind in kinds))
         hint = "Compare it: x <> 0" if kinds == {Kind.BOOL} and term.kind in NUMBERS else None
         if term.kind is Kind.BOOL and kinds & NUMBERS:

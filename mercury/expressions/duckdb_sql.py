@@ -66,7 +66,9 @@ class DuckDB(Renderer):
 
     def try_cast(self, operand: str, kind: Kind) -> str:
         if kind is Kind.TIME:
-            return f"(TRY_CAST({operand} AS TIMESTAMP) AT TIME ZONE 'UTC')"
+            naive = f"(TRY_CAST({operand} AS TIMESTAMP) AT TIME ZONE 'UTC')"
+            zoned = self.matches(operand, "(?s:.*)(?:Z|[+-][0-9]{2}:[0-9]{2})")
+            return f"(CASE WHEN {zoned} THEN TRY_CAST({operand} AS TIMESTAMPTZ) ELSE {naive} END)"
         return f"TRY_CAST({operand} AS {self.types[kind]})"
 
     def part(self, part: str, moment: str, kind: Kind) -> str:
@@ -91,15 +93,18 @@ class DuckDB(Renderer):
         return f"{function}({operand})"
 
     def substring(self, operand: str, start: Term, length: Term | None) -> str:
-        first = self.value(start)
+        first = self.place(start)
         if length is None:
             return f"substr({operand}, {first})"
-        count = self.value(length)
+        count = self.place(length)
         if length.op != "literal" or (isinstance(length.value, int) and length.value < 0):
             count = f"(CASE WHEN {count} < 0 THEN 0 ELSE {count} END)"
         return f"substr({operand}, {first}, {count})"
 
     def simple(self, name: str, operands: list[str]) -> str:
+        if name in ("trim", "ltrim", "rtrim"):
+            # By itself trim takes away every kind of space but tabs.
+            operands = [*operands, "' '"]
         return f"{name}({', '.join(operands)})"
 
     def _local(self, moment: str, kind: Kind) -> str:

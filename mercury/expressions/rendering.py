@@ -14,11 +14,14 @@ from mercury.expressions.binding import Term
 from mercury.expressions.types import Kind
 from mercury.time import to_iso
 
-MAX_SQL = 200_000
+MAX_SQL = 50_000
 """Longest SQL that an expression may grow to, in characters; some functions write their operand several times."""
 
 EXACT = float(2**52)
 """Every double from here on is a whole number."""
+
+LONGEST = 1_000_000_000
+"""More characters than a text can have."""
 
 _WORD = r"(?:[1-9][0-9]{3}|0[1-9][0-9]{2}|00[1-9][0-9]|000[1-9])-[0-9]{2}-[0-9]{2}"
 INT_TEXT = r"[+-]?[0-9]+"
@@ -148,6 +151,14 @@ class Renderer(ABC):
     def simple(self, name: str, operands: list[str]) -> str:
         """A call that is only spelt differently."""
 
+    def place(self, term: Term) -> str:
+        """A position or length in a text, within what engines count in; no text is longer."""
+        sql = self.value(term)
+        if term.op == "literal" and isinstance(term.value, int) and abs(term.value) <= LONGEST:
+            return sql
+        low, high = self.integer(-LONGEST), self.integer(LONGEST)
+        return f"(CASE WHEN {sql} < {low} THEN {low} WHEN {sql} > {high} THEN {high} ELSE {sql} END)"
+
     def _literal(self, term: Term) -> str:
         value, kind = term.value, term.kind
         if value is None:
@@ -262,7 +273,7 @@ class Renderer(ABC):
         return f"CAST({operand} AS {self.types[target]})"
 
     def _read(self, operand: str, target: Kind) -> str:
-        text = f"trim({operand})"
+        text = self.simple("trim", [operand])
         if target is Kind.BOOL:
             yes, no = ("'true', 't', 'yes', 'y', '1'", "'false', 'f', 'no', 'n', '0'")
             return f"(CASE WHEN lower({text}) IN ({yes}) THEN TRUE WHEN lower({text}) IN ({no}) THEN FALSE END)"

@@ -112,10 +112,10 @@ class Spark(Renderer):
         return f"(CASE WHEN abs({operand}) < {self.float(EXACT)} THEN CAST({inner} AS DOUBLE) ELSE {operand} END)"
 
     def substring(self, operand: str, start: Term, length: Term | None) -> str:
-        first = self._place(self.value(start))
+        first = f"CAST({self.place(start)} AS INT)"
         if length is None:
             return f"substring({operand}, {first})"
-        count = self._place(self.value(length))
+        count = f"CAST({self.place(length)} AS INT)"
         before = f"substring({operand}, 1, {count} - 1)"
         if start.op == "literal":
             return before if start.value == 0 else f"substring({operand}, {first}, {count})"
@@ -131,13 +131,8 @@ class Spark(Renderer):
     def _cased(self, name: str, operand: str) -> str:
         """The native function, or character by character where the text holds one that Java maps in its own way."""
         odd, plain = (LOWER_FROM, LOWER_TO) if name == "lower" else (UPPER_FROM, UPPER_TO)
-        character = f"substring({operand}, i, 1)"
-        mapped = f"translate({character}, {self.text(odd)}, {self.text(plain)})"
-        one = f"CASE WHEN instr({self.text(odd)}, {character}) > 0 THEN {mapped} ELSE {name}({character}) END"
-        each = f"array_join(transform(sequence(1, length({operand})), i -> {one}), '')"
-        return f"(CASE WHEN {operand} RLIKE {self.text(f'[{odd}]')} THEN {each} ELSE {name}({operand}) END)"
-
-    def _place(self, sql: str) -> str:
-        # Positions are 32-bit in Spark; no text is longer than this.
-        low, high = "(-1000000000L)", "1000000000L"
-        return f"CAST((CASE WHEN {sql} < {low} THEN {low} WHEN {sql} > {high} THEN {high} ELSE {sql} END) AS INT)"
+        is_odd = f"RLIKE {self.text(f'[{odd}]')}"
+        mapped = f"translate(c, {self.text(odd)}, {self.text(plain)})"
+        one = f"CASE WHEN c {is_odd} THEN {mapped} ELSE {name}(c) END"
+        each = f"array_join(transform(regexp_extract_all({operand}, '(?s).', 0), c -> {one}), '')"
+        return f"(CASE WHEN {operand} {is_odd} THEN {each} ELSE {name}({operand}) END)"

@@ -150,6 +150,7 @@ _CASTS = {
     "DATE": Kind.DATE,
     "TIMESTAMP": Kind.TIME,
     "TIMESTAMPTZ": Kind.TIME,
+    "TIMESTAMPNTZ": Kind.TIME,
 }
 
 _INTERVAL_UNITS = {
