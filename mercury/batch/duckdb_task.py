@@ -1,0 +1,105 @@
+"""The DuckDB engine: one query over pinned Parquet files, in a Ray task where a cluster runs, else in this process."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+
+import duckdb
+import pyarrow as pa
+
+from mercury.batch.inputs import Input
+from mercury.errors import UnavailableError, UsageError
+from mercury.expressions import Expression
+
+MEMORY_BYTES = 2 << 30
+"""Memory of a query; beyond it DuckDB spills to its temporary folder."""
+
+
+def run(
+    sql: str, inputs: Sequence[Input], schema: pa.Schema, *, memory: int = MEMORY_BYTES, threads: int | None = None
+) -> pa.Table:
+    """The answer of a query that names its inputs as tables, as columns of `schema`.
+
+    Raises `UsageError` when DuckDB cannot bind the query, `UnavailableError` when it runs out of memory and disk.
+    """
+    count = threads or os.cpu_count() or 1
+    if not _ray_runs():
+        return query(sql, inputs, schema, memory, count)
+    import ray
+
+    from mercury.runtime.session import original_error
+
+    cpus = min(count, int(ray.cluster_resources().get("CPU", 1)))
+    task = ray.remote(query).options(num_cpus=cpus, max_retries=3)
+    try:
+        return ray.get(task.remote(sql, list(inputs), schema, memory, cpus))
+    except ray.exceptions.RayTaskError as error:
+        raise original_error(error) from error
+
+
+def query(sql: str, inputs: Sequence[Input], schema: pa.Schema, memory: int, threads: int) -> pa.Table:
+    """`run` in this process."""
+    with duckdb.connect(config={"memory_limit": f"{memory >> 20}MiB", "threads": threads}) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        try:
+            for each in inputs:
+                connection.register(each.name, _empty(each)) if not each.files else connection.execute(_view(each))
+            return _cast(connection.sql(sql).to_arrow_table(), schema)
+        except (duckdb.BinderException, duckdb.ParserException, duckdb.CatalogException) as error:
+            raise UsageError(f"DuckDB cannot run the query: {str(error).splitlines()[0]}", where="sql") from error
+        except duckdb.OutOfMemoryException as error:
+            raise UnavailableError(
+                f"the query needs more than {memory >> 20} MiB: {str(error).splitlines()[0]}",
+                fix="Give it more memory, or run it with engine='spark'",
+            ) from error
+
+
+def _view(each: Input) -> str:
+    files = ", ".join(_quoted(file) for file in each.files)
+    partitions = ""
+    if each.partition_by:
+        kinds = ", ".join(f"'{name}': {_DUCKDB_TYPES[str(each.schema.field(name).type)]}" for name in each.partition_by)
+        partitions = f", hive_partitioning = true, hive_types = {{{kinds}}}"
+    columns = ", ".join(_identifier(name) for name in each.schema.names)
+    where = f" WHERE {Expression.parse(each.where).sql('duckdb', each.schema)}" if each.where else ""
+    source = f"read_parquet([{files}], union_by_name = true{partitions})"
+    return f"CREATE VIEW {_identifier(each.name)} AS SELECT {columns} FROM {source}{where}"
+
+
+_DUCKDB_TYPES: Mapping[str, str] = {
+    "string": "VARCHAR",
+    "int32": "INTEGER",
+    "int64": "BIGINT",
+    "bool": "BOOLEAN",
+    "date32[day]": "DATE",
+}
+
+
+def _empty(each: Input) -> pa.Table:
+    return each.schema.empty_table()
+
+
+def _cast(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    missing = [name for name in schema.names if name not in table.column_names]
+    if missing:
+        raise UsageError(
+            f"the query returns no column {missing[0]!r}",
+            where="sql",
+            fix=f"It returns {', '.join(table.column_names)}",
+        )
+    return table.select(schema.names).cast(schema)
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _identifier(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _ray_runs() -> bool:
+    ray = sys.modules.get("ray")
+    return ray is not None and ray.is_initialized()
