@@ -1,0 +1,136 @@
+"""Loading a project file: import it, find its `Project`, hash its contracts, check its expressions."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import sys
+import traceback
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+from mercury.definitions import Aggregate, BatchTable, FeatureView, Model, Named, Project, Stream, Window, arrow_schema
+from mercury.errors import ExpressionError, MercuryError, ProjectError
+
+
+def load_project(path: Path | str) -> Project:
+    """The one `Project` of a project file, with the SHA-256 of each contract it names filled in.
+
+    The file is Python and is run: load only files that you trust. Modules beside it can be imported.
+
+    Raises `ProjectError` with file and line when the file is missing, cannot be imported, or holds no project or
+    several; `DefinitionError` and `ExpressionError` keep their class and gain the line or the definition's address.
+    """
+    file = Path(path).expanduser().absolute()
+    if not file.is_file():
+        raise ProjectError("there is no project file", where=str(file), fix="Create it, or name one with --project")
+    module = _run(file)
+    found = {id(value): value for value in vars(module).values() if isinstance(value, Project)}
+    if len(found) != 1:
+        names = ", ".join(project.name for project in found.values())
+        raise ProjectError(
+            f"the file holds {len(found)} projects ({names})" if found else "the file holds no project",
+            where=str(file),
+            fix="Keep one: project = Project('name', [streams, views, models …])",
+        )
+    (project,) = found.values()
+    check_expressions(project)
+    return replace(project, contracts=dict(_contracts(project, file)))
+
+
+def check_expressions(project: Project) -> None:
+    """Raise `ExpressionError` for the first expression that does not fit the columns of its source."""
+    for owner, source, text, is_condition in _expressions(project):
+        # Imported here, since a project without expressions need not load the engine behind them.
+        from mercury.expressions import Expression
+
+        schema = arrow_schema(source.schema)
+        try:
+            expression = Expression.parse(text)
+            if is_condition:
+                expression.check_condition(schema)
+            else:
+                expression.check(schema)
+        except ExpressionError as error:
+            raise _placed(error, owner.address) from error
+
+
+def _run(file: Path) -> ModuleType:
+    # The name is the file's own, so that two project files in one process do not share a module.
+    name = f"mercury_project_{hashlib.sha256(str(file).encode()).hexdigest()[:12]}"
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise ProjectError("the project file is not a Python file", where=str(file), fix="Name it mercury_project.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    sys.path.insert(0, str(file.parent))
+    try:
+        spec.loader.exec_module(module)
+    except SyntaxError as error:
+        caret = f"    {(error.text or '').rstrip()}\n    {' ' * max(0, (error.offset or 1) - 1)}^"
+        raise ProjectError(
+            f"the project file is not Python: {error.msg}", where=f"{error.filename}:{error.lineno}", excerpt=caret
+        ) from error
+    except MercuryError as error:
+        raise _placed(error, _line(error, file)) from error
+    except (Exception, SystemExit) as error:
+        sys.modules.pop(name, None)
+        raise ProjectError(
+            f"the project file fails with {type(error).__name__}: {error}", where=_line(error, file)
+        ) from error
+    finally:
+        sys.path.remove(str(file.parent))
+    return module
+
+
+def _line(error: BaseException, file: Path) -> str:
+    """File and line of the project file that led to the error."""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == file]
+    return f"{file}:{lines[-1]}" if lines else str(file)
+
+
+def _placed(error: MercuryError, place: str) -> MercuryError:
+    where = f"{place}, {error.where}" if error.where else place
+    return type(error)(error.what, where=where, fix=error.fix, excerpt=error.excerpt)
+
+
+def _contracts(project: Project, file: Path) -> Iterator[tuple[str, str]]:
+    for stream in project.of(Stream):
+        if stream.contract is None:
+            continue
+        path = file.parent / stream.contract
+        try:
+            yield stream.contract, hashlib.sha256(path.read_bytes()).hexdigest()
+        except OSError as error:
+            raise ProjectError(
+                f"the contract {stream.contract!r} of {stream.address} cannot be read: {error.strerror}",
+                where=str(file),
+                fix=f"Put it at {path}",
+            ) from error
+
+
+def _expressions(project: Project) -> Iterator[tuple[Named, Stream | BatchTable, str, bool]]:
+    """Each expression of the project: its owner, the source of its rows, its text, whether it is a condition."""
+    for part in project.definitions:
+        aggregates: dict[str, str | Aggregate] = {}
+        source: Stream | BatchTable | None = None
+        if isinstance(part, Window):
+            source, aggregates = part.source, dict(part.aggregates)
+        elif isinstance(part, FeatureView):
+            source, aggregates = part.source, dict(part.columns)
+        elif isinstance(part, Model):
+            source, aggregates = part.labels, {"label": part.label}
+        if source is None or not isinstance(part, (Window, FeatureView, Model)):
+            continue
+        if part.where is not None:
+            yield part, source, part.where, True
+        for value in aggregates.values():
+            if isinstance(value, str):
+                yield part, source, value, False
+                continue
+            if value.of is not None:
+                yield part, source, value.of, False
+            if value.where is not None:
+                yield part, source, value.where, True
