@@ -1,8 +1,9 @@
 """Later copies of an event, found exactly by its key, within a time to live in event time. Pure.
 
-A row is a duplicate when an earlier row of its partition has the same key and that row's event time is not older than
-the greatest event time before this row less the time to live. The first copy counts. Copies are looked for within a
-partition: a Kafka producer that keys its messages sends all copies of an event to one partition.
+A row is a duplicate when its partition saw the same key before and event time has not come further than the time to
+live since; event time is here the greatest of the partition so far, whether or not the event itself was late. The first
+copy counts. Copies are looked for within a partition: a Kafka producer that keys its messages sends all copies of an
+event to one partition.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ import pyarrow as pa
 
 from mercury.streaming import watermarks
 
-REMEMBERED = "_event_time"
-"""Column of a memory that holds the event time (int64 µs) of the copy that counted."""
+REMEMBERED = "_seen"
+"""Column of a memory: how far event time (int64 µs) had come with the copy that counted."""
 
 _NEVER = watermarks.BEGINNING
 
@@ -42,15 +43,16 @@ def deduplicate(
     Returns a mask of the duplicates, and additions for `remember`.
     """
     thresholds = watermarks.before(event_times, latest, ttl)
+    seen = np.maximum.accumulate(np.maximum(event_times, latest)) if len(event_times) else event_times
     known = memory.num_rows
     codes, distinct = _codes([_joined(memory.column(key), rows.column(key)) for key in keys])
     remembered = np.full(distinct, _NEVER, dtype=np.int64)
     remembered[codes[:known]] = memory.column(REMEMBERED).to_numpy()
     duplicate = np.zeros(len(event_times), dtype=np.bool_)
     last = np.full(distinct, -1, dtype=np.int64)
-    _mark(codes[known:], event_times, thresholds, remembered, duplicate, last)
+    _mark(codes[known:], seen, thresholds, remembered, duplicate, last)
     kept = np.sort(last[last >= 0])
-    additions = rows.select(list(keys)).take(pa.array(kept)).append_column(REMEMBERED, pa.array(event_times[kept]))
+    additions = rows.select(list(keys)).take(pa.array(kept)).append_column(REMEMBERED, pa.array(seen[kept]))
     return duplicate, additions
 
 
@@ -84,7 +86,7 @@ def _codes(columns: Sequence[pa.Array]) -> tuple[np.ndarray, int]:
 @numba.njit(cache=True, nogil=True)
 def _mark(
     codes: np.ndarray,
-    times: np.ndarray,
+    seen: np.ndarray,
     thresholds: np.ndarray,
     remembered: np.ndarray,
     duplicate: np.ndarray,
@@ -95,5 +97,5 @@ def _mark(
         if remembered[code] != _NEVER and remembered[code] >= thresholds[row]:
             duplicate[row] = True
         else:
-            remembered[code] = times[row]
+            remembered[code] = seen[row]
             last[code] = row

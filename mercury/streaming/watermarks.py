@@ -39,16 +39,16 @@ class Watermarks:
         """The watermarks after an epoch in which these greatest event times were seen.
 
         A partition that has shown no event holds the job's watermark back, unless it is idle. When all are idle the
-        watermark stays where it is: time alone says nothing about events that are still to come.
+        furthest counts, as in Flink's status watermark valve.
         """
         merged = dict(self.latest)
         for partition, instant in latest.items():
             merged[partition] = max(instant, merged.get(partition, BEGINNING))
         if drain:
             return Watermarks(self.lateness, merged, END)
-        waiting = [merged.get(partition, BEGINNING) for partition in partitions if partition not in idle]
-        least = min(waiting, default=BEGINNING)
-        reached = least - self.lateness if least != BEGINNING else BEGINNING
+        active = [merged.get(partition, BEGINNING) for partition in partitions if partition not in idle]
+        reached = min(active) if active else max(merged.values(), default=BEGINNING)
+        reached = reached - self.lateness if reached != BEGINNING else BEGINNING
         return Watermarks(self.lateness, merged, max(self.current, reached))
 
 

@@ -94,7 +94,7 @@ def recompute(stream: Stream, values: Mapping[int, Sequence[bytes]]) -> Expected
             if known is not None and bound is not None and known >= bound:
                 expected.duplicates.append(row["id"])
             else:
-                remembered[row["id"]] = row["ts"]
+                remembered[row["id"]] = max(row["ts"], latest if latest is not None else row["ts"])
                 if bound is not None and row["ts"] < bound:
                     expected.late.append(row["id"])
                 else:

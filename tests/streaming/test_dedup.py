@@ -16,7 +16,7 @@ rows = st.lists(st.tuples(st.sampled_from("xyz"), st.integers(0, 1), st.integers
 
 
 def naive(events: list[Row], ttl: int) -> list[bool]:
-    """Row by row: the copy that counted last, per key, and the greatest time so far."""
+    """Row by row: per key the time reached with the copy that counted, and the greatest time so far."""
     remembered: dict[tuple[str, int], int] = {}
     latest = BEGINNING
     out = []
@@ -24,9 +24,9 @@ def naive(events: list[Row], ttl: int) -> list[bool]:
         known = remembered.get((a, b))
         duplicate = known is not None and known >= latest - ttl
         out.append(duplicate)
-        if not duplicate:
-            remembered[a, b] = instant
         latest = max(latest, instant)
+        if not duplicate:
+            remembered[a, b] = latest
     return out
 
 
@@ -59,12 +59,12 @@ def test_epochs_however_cut_find_the_duplicates_that_one_pass_finds(
 
 
 def test_the_first_copy_counts_and_memory_forgets_after_the_ttl() -> None:
-    events = [("x", 0, 0), ("x", 0, 0), ("y", 0, 11), ("x", 0, 0)]
+    events = [("x", 0, 0), ("x", 0, 0), ("y", 0, 11), ("x", 0, 0), ("x", 0, 0), ("z", 0, 22)]
 
     marks, memory = run(events, [2], ttl=10)
 
-    assert marks == [False, True, False, False]
-    assert memory.column("a").to_pylist() == ["y"]
+    assert marks == [False, True, False, False, True, False]
+    assert memory.column("a").to_pylist() == ["z"]
 
 
 def test_one_key_column_may_be_text() -> None:

@@ -61,10 +61,12 @@ def test_a_partition_without_events_holds_the_watermark_until_it_is_idle() -> No
     assert marks.advance({}, [0, 1], idle=[1]).current == 90
 
 
-def test_the_watermark_stays_when_all_are_idle() -> None:
-    marks = Watermarks(0).advance({0: 7}, [0])
+def test_the_furthest_partition_counts_when_all_are_idle() -> None:
+    marks = Watermarks(1).advance({0: 7, 1: 5}, [0, 1])
 
-    assert marks.advance({}, [0], idle=[0]).current == 7
+    assert marks.current == 4
+    assert marks.advance({}, [0, 1], idle=[0, 1]).current == 6
+    assert Watermarks(1).advance({}, [0], idle=[0]).current == BEGINNING
 
 
 @given(st.lists(st.tuples(st.dictionaries(st.integers(0, 2), st.integers(0, 99)), st.sets(st.integers(0, 2)))))

@@ -44,7 +44,7 @@ class FileSource:
         files = _files(self.paths)
         kinds = {path.suffix for path in files}
         if kinds <= _PARQUET:
-            return ParquetReader(files)
+            return ParquetReader(self.paths)
         if kinds <= _NDJSON:
             return NdjsonReader(files)
         raise UsageError(
@@ -55,54 +55,61 @@ class FileSource:
 
 
 class ParquetReader:
-    """Reads row groups whose statistics meet the range; the records of a partition lie in offset order."""
+    """Reads row groups that meet the range. Files that are added to a folder while it reads are found."""
 
-    def __init__(self, files: Sequence[Path]) -> None:
+    def __init__(self, paths: Sequence[str]) -> None:
+        self._paths = paths
+        self._known: set[Path] = set()
         self._groups: dict[int, list[tuple[int, int, Path, int]]] = {}
-        for path in files:
-            meta = pq.read_metadata(path)
-            names = meta.schema.names
+        self._look()
+
+    def bounds(self) -> tuple[dict[int, int], dict[int, int]]:
+        """The least offset, and one past the greatest, per partition."""
+        self._look()
+        first = {partition: min(low for low, _, _, _ in groups) for partition, groups in self._groups.items()}
+        return first, {p: max(high for _, high, _, _ in groups) + 1 for p, groups in self._groups.items()}
+
+    def read(self, ranges: Mapping[int, tuple[int, int]]) -> dict[int, pa.Table]:
+        """The records of the ranges."""
+        self._look()
+        return {partition: self._read(partition, low, high) for partition, (low, high) in ranges.items()}
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def _look(self) -> None:
+        for path in _files(self._paths):
+            if path not in self._known:
+                self._index(path)
+                self._known.add(path)
+
+    def _index(self, path: Path) -> None:
+        with pq.ParquetFile(path) as file:
+            names = file.schema_arrow.names
             if not {"partition", "offset", "value"} <= set(names):
                 raise SchemaError(
                     f"a file of records needs the columns partition, offset and value, not {', '.join(names)}",
                     where=str(path),
                     fix="Write the columns partition, offset, timestamp, key, value",
                 )
-            for group in range(meta.num_row_groups):
-                index = pq.ParquetFile(path).read_row_group(group, columns=["partition", "offset"])
-                counted = index.group_by("partition").aggregate([("offset", "min"), ("offset", "max")])
-                for row in counted.to_pylist():
-                    self._groups.setdefault(int(row["partition"]), []).append(
-                        (row["offset_min"], row["offset_max"], path, group)
-                    )
-        for groups in self._groups.values():
-            groups.sort()
-
-    def bounds(self) -> tuple[dict[int, int], dict[int, int]]:
-        """The least offset, and one past the greatest, per partition."""
-        first = {partition: groups[0][0] for partition, groups in self._groups.items()}
-        return first, {
-            partition: max(high for _, high, _, _ in groups) + 1 for partition, groups in self._groups.items()
-        }
-
-    def read(self, ranges: Mapping[int, tuple[int, int]]) -> dict[int, pa.Table]:
-        """The records of the ranges."""
-        return {partition: self._read(partition, low, high) for partition, (low, high) in ranges.items()}
-
-    def close(self) -> None:
-        """Nothing is held open."""
+            for group in range(file.num_row_groups):
+                places = file.read_row_group(group, columns=["partition", "offset"])
+                for row in places.group_by("partition").aggregate([("offset", "min"), ("offset", "max")]).to_pylist():
+                    entry = (int(row["offset_min"]), int(row["offset_max"]), path, group)
+                    self._groups.setdefault(int(row["partition"]), []).append(entry)
 
     def _read(self, partition: int, low: int, high: int) -> pa.Table:
         parts = []
         for least, greatest, path, group in self._groups.get(partition, ()):
             if least < high and greatest >= low:
-                table = pq.ParquetFile(path).read_row_group(group)
+                with pq.ParquetFile(path) as file:
+                    table = file.read_row_group(group)
                 inside = pc.and_(
                     pc.equal(table["partition"], partition),
                     pc.and_(pc.greater_equal(table["offset"], low), pc.less(table["offset"], high)),
                 )
                 parts.append(_as_records(table.filter(inside)))
-        return records.concat(parts).sort_by("offset") if parts else records.empty()
+        return records.concat([records.concat(parts).sort_by("offset")]) if parts else records.empty()
 
 
 class NdjsonReader:
