@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -42,7 +42,7 @@ def read_files(delta: DeltaTable, paths: Sequence[str], uri: str) -> tuple[list[
     root = Path(unquote(delta.table_uri.removeprefix("file://"))).resolve()
     if "://" in uri and not uri.startswith("file://"):
         raise UsageError("files can be added to tables in a folder only", where=uri, fix="Use append")
-    known = set(delta.get_add_actions().column("path").to_pylist())
+    known = {unquote(path) for path in pa.table(delta.get_add_actions()).column("path").to_pylist()}
     indexed = indexed_columns(delta, schema)
     actions, total = [], 0
     for text in paths:
@@ -56,7 +56,7 @@ def read_files(delta: DeltaTable, paths: Sequence[str], uri: str) -> tuple[list[
                 where=uri,
                 fix="Write it there first: files are not copied",
             )
-        relative = quote(path.relative_to(root).as_posix(), safe="/=-_.~")
+        relative = path.relative_to(root).as_posix()
         if relative in known:
             raise UsageError(f"{str(path)!r} is in the table already", where=uri, fix="Add each file once")
         known.add(relative)
@@ -76,6 +76,29 @@ def indexed_columns(delta: DeltaTable, schema: pa.Schema) -> set[str]:
     return set(schema.names if count < 0 else schema.names[:count])
 
 
+def add_action(
+    path: str,
+    size: int,
+    modified: int,
+    values: Mapping[str, str | None],
+    footer: pq.FileMetaData,
+    schema: pa.Schema,
+    indexed: set[str],
+) -> AddAction:
+    """The log's entry for a file, with statistics from its footer.
+
+    `path` is plain and within the table (delta-rs quotes it); `modified` is in milliseconds.
+    """
+    return AddAction(
+        path=path,
+        size=size,
+        partition_values=dict(values),
+        modification_time=modified,
+        data_change=True,
+        stats=json.dumps(_statistics(footer, schema, indexed - set(values))),
+    )
+
+
 def _action(
     path: Path,
     root: Path,
@@ -91,16 +114,9 @@ def _action(
         raise CorruptDataError(f"{str(path)!r} is not a whole Parquet file: {error}", where=uri) from None
     _check(metadata.schema.to_arrow_schema(), schema, partition_by, str(path), uri)
     values = _partition_values(path, root, partition_by, uri)
-    stats = _statistics(metadata, schema, indexed - set(partition_by))
     stat = path.stat()
-    action = AddAction(
-        path=relative,
-        size=stat.st_size,
-        partition_values=values,
-        modification_time=int(stat.st_mtime * 1000) or int(time.time() * 1000),
-        data_change=True,
-        stats=json.dumps(stats),
-    )
+    modified = int(stat.st_mtime * 1000) or int(time.time() * 1000)
+    action = add_action(relative, stat.st_size, modified, values, metadata, schema, indexed)
     return action, int(metadata.num_rows)
 
 

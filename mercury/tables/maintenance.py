@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import re
+import time
+from pathlib import Path
+from urllib.parse import unquote
+
 from deltalake import CommitProperties, DeltaTable
 
 from mercury.tables.failures import translated
-from mercury.time import HOUR, duration
+from mercury.time import HOUR, SECOND, duration
+
+_UNFINISHED = re.compile(r".*\.parquet#\d+|.*\.json#\d+|_commit_.*\.json\.tmp(#\d+)?")
+"""Names of files that a writer was killed over: the object store's uploads and the log's drafts."""
+_ENTRY = re.compile(r"(\d{20})\..*")
 
 
 def compact(delta: DeltaTable, target_bytes: int | None, properties: CommitProperties) -> None:
@@ -16,14 +25,49 @@ def compact(delta: DeltaTable, target_bytes: int | None, properties: CommitPrope
 
 def vacuum(delta: DeltaTable, retain: str, dry_run: bool, uri: str) -> list[str]:
     """Delete what no version within `retain` needs; part of an hour counts as a whole one."""
-    hours = -(-duration(retain) // HOUR)
+    kept = duration(retain)
     with translated(uri):
-        removed = delta.vacuum(retention_hours=hours, dry_run=dry_run, enforce_retention_duration=False, full=True)
+        removed = delta.vacuum(
+            retention_hours=-(-kept // HOUR), dry_run=dry_run, enforce_retention_duration=False, full=True
+        )
         delta.update_incremental()
-    return [str(path) for path in removed]
+        root = _folder(delta)
+        unfinished = [] if root is None else _unfinished(root, kept)
+        for path in [] if dry_run else unfinished:
+            path.unlink(missing_ok=True)
+    return [*map(str, removed), *(path.relative_to(root).as_posix() for path in unfinished if root)]
 
 
 def expire_log(delta: DeltaTable) -> None:
     """Checkpoint, then drop entries beyond the retention that the table's properties set."""
     delta.create_checkpoint()
     delta.cleanup_metadata()
+
+
+def remove_log_before(delta: DeltaTable) -> None:
+    """Checkpoint the newest version and delete every entry before it, whatever the retention is.
+
+    The newest entry stays, since readers look for it beside the checkpoint.
+    """
+    delta.create_checkpoint()
+    root = _folder(delta)
+    assert root is not None
+    version = int(delta.version())
+    for path in (root / "_delta_log").iterdir():
+        entry = _ENTRY.fullmatch(path.name)
+        older = entry is not None and int(entry[1]) < version
+        if older or _UNFINISHED.fullmatch(path.name) or path.name.startswith(f".{version:020d}"):
+            path.unlink(missing_ok=True)
+
+
+def _unfinished(root: Path, kept: int) -> list[Path]:
+    """Files of dead writers that are older than `kept` microseconds; delta-rs does not list them."""
+    limit = time.time() - kept / SECOND
+    return [path for path in root.rglob("*") if _UNFINISHED.fullmatch(path.name) and path.stat().st_mtime <= limit]
+
+
+def _folder(delta: DeltaTable) -> Path | None:
+    uri = str(delta.table_uri)
+    if "://" in uri and not uri.startswith("file://"):
+        return None
+    return Path(unquote(uri.removeprefix("file://")))

@@ -29,9 +29,8 @@ def prepare(rows: pa.Table, keys: Sequence[str], order_by: str | None, uri: str)
     numbered = rows.select(list(dict.fromkeys([*keys, *([order_by] if order_by else [])])))
     numbered = numbered.append_column("mercury_place", place)
     if order_by:
-        numbered = numbered.sort_by(
-            [(order_by, "ascending"), ("mercury_place", "ascending")], null_placement="at_start"
-        )
+        order = [(order_by, "ascending", "at_start"), ("mercury_place", "ascending", "at_end")]
+        numbered = numbered.sort_by(order)
     last = numbered.group_by(list(keys), use_threads=False).aggregate([("mercury_place", "last")])
     if last.num_rows == rows.num_rows:
         return rows

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from typing import Any
 from urllib.parse import unquote
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 from deltalake import DeltaTable
 
 from mercury.errors import CorruptDataError, NotFoundError, SchemaError, UsageError, did_you_mean
@@ -23,6 +26,9 @@ from mercury.time import from_datetime, parse_instant, to_iso
 _PLAIN_READER_FEATURES = frozenset({"timestampNtz", "v2Checkpoint", "vacuumProtocolCheck"})
 """Reader features that leave Parquet files to be read as they are; deletion vectors and column mapping do not."""
 
+_GLOB = re.compile(r"([*?\[])")
+"""What DuckDB would take for a pattern in a file's name."""
+
 _local: dict[int, duckdb.DuckDBPyConnection] = {}
 _lock = threading.Lock()
 
@@ -33,14 +39,16 @@ def arrow_schema(delta: DeltaTable) -> pa.Schema:
     return pa.schema([pa.field(field.name, delta_type(field.type), field.nullable) for field in fields])
 
 
-def read(delta: DeltaTable, columns: Sequence[str] | None, where: str | None, uri: str) -> pa.Table:
-    """The columns of the rows that meet `where`, in the order of the log."""
+def read(
+    delta: DeltaTable, columns: Sequence[str] | None, where: str | None, uri: str, *, among: str | None = None
+) -> pa.Table:
+    """The columns of the rows that meet `where`; with `among`, of the files only that may hold rows that meet that."""
     schema = arrow_schema(delta)
     for name in columns or ():
         if name not in schema.names:
             raise SchemaError(f"no column {name!r}", where=uri, fix=did_you_mean(name, schema.names))
     wanted = pa.schema([schema.field(name) for name in columns]) if columns is not None else schema
-    with translated(uri), _relation(delta, schema, where, uri) as cursor:
+    with translated(uri), _relation(delta, schema, where, among) as cursor:
         names = ", ".join(_quoted(name) for name in wanted.names) or "NULL AS nothing"
         answer = cursor.sql(f"SELECT {names} FROM self").to_arrow_table()
         if not wanted.names:
@@ -53,7 +61,7 @@ def read(delta: DeltaTable, columns: Sequence[str] | None, where: str | None, ur
 
 def query(delta: DeltaTable, sql: str, where: str | None, uri: str) -> pa.Table:
     """The answer to a query over ``self``."""
-    with _relation(delta, arrow_schema(delta), where, uri) as cursor:
+    with _relation(delta, arrow_schema(delta), where) as cursor:
         try:
             return cursor.sql(sql).to_arrow_table()
         except (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException) as error:
@@ -109,6 +117,26 @@ def at_time(uri: str, as_of: datetime | int | str | None, options: Mapping[str, 
     return at_version(uri, latest, options)
 
 
+def selected_actions(delta: DeltaTable, where: str | None) -> list[dict[str, Any]]:
+    """Path in the log, size and partition values as text of each file that may hold rows that meet `where`."""
+    names = delta.metadata().partition_columns
+    actions = pa.table(delta.get_add_actions(flatten=True))
+    listed = actions.select(["path", "size_bytes"]).to_pylist()
+    texts = {name: partition_text(actions.column(f"partition.{name}")).to_pylist() for name in names}
+    return [
+        {**listed[place], "partition_values": {name: texts[name][place] for name in names}}
+        for _, place in _selected(delta, arrow_schema(delta), where)
+    ]
+
+
+def partition_text(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Partition values as Delta writes them ("Partition Value Serialization")."""
+    if pa.types.is_timestamp(values.type):
+        form = "%Y-%m-%dT%H:%M:%SZ" if values.type.tz else "%Y-%m-%d %H:%M:%S"
+        return pc.strftime(values.cast(pa.timestamp("us")), format=form)
+    return values.cast(pa.string())
+
+
 def _selected(delta: DeltaTable, schema: pa.Schema, where: str | None) -> list[tuple[str, int]]:
     """Address and place in the log of each file that may hold such rows."""
     actions = pa.table(delta.get_add_actions(flatten=True))
@@ -124,7 +152,9 @@ def _selected(delta: DeltaTable, schema: pa.Schema, where: str | None) -> list[t
 
 
 @contextmanager
-def _relation(delta: DeltaTable, schema: pa.Schema, where: str | None, uri: str) -> Iterator[duckdb.DuckDBPyConnection]:
+def _relation(
+    delta: DeltaTable, schema: pa.Schema, where: str | None, among: str | None = None
+) -> Iterator[duckdb.DuckDBPyConnection]:
     """A DuckDB cursor in which ``self`` is the table's rows that meet `where`."""
     condition = None if where is None else Expression.parse(where)
     if condition is not None:
@@ -132,14 +162,13 @@ def _relation(delta: DeltaTable, schema: pa.Schema, where: str | None, uri: str)
     cursor = _connection().cursor()
     try:
         if is_plain(delta) and "://" not in _root(delta):
-            source = _files_source(cursor, delta, schema, where)
+            source = _files_source(cursor, delta, schema, among or where)
         else:
             cursor.register("mercury_scan", pa.table(delta.scan().read_all()))
             source = "SELECT * FROM mercury_scan"
-        names = ", ".join(_quoted(name) for name in schema.names)
-        text = f"SELECT {names} FROM ({source})"
+        text = f"SELECT {', '.join(_value(field) for field in schema)} FROM ({source})"
         if condition is not None:
-            text += f" WHERE {condition.sql('duckdb', schema)}"
+            text = f"SELECT * FROM ({text}) WHERE {condition.sql('duckdb', schema)}"
         cursor.execute(f"CREATE OR REPLACE TEMP VIEW self AS {text}")
         yield cursor
     finally:
@@ -153,7 +182,7 @@ def _files_source(cursor: duckdb.DuckDBPyConnection, delta: DeltaTable, schema: 
     cursor.register("mercury_schema", schema.empty_table())
     if not selected:
         return "SELECT * FROM mercury_schema"
-    listed = ", ".join(_text(path) for path, _ in selected)
+    listed = ", ".join(_text(_GLOB.sub(r"[\1]", path)) for path, _ in selected)
     partition_by = list(delta.metadata().partition_columns)
     if not partition_by:
         return (
@@ -202,6 +231,19 @@ def _connection() -> duckdb.DuckDBPyConnection:
             connection.execute("SET TimeZone = 'UTC'")
             _local[process] = connection
         return _local[process]
+
+
+def _value(field: pa.Field) -> str:
+    """A column as DuckDB shall see it.
+
+    Parquet's statistics leave NaN out, and DuckDB takes them at their word: it would drop a NaN from ``v > 5``, answer
+    ``isnan(v)`` with false and find a maximum that is too small. Behind an expression that may be NaN it cannot.
+    """
+    name = _quoted(field.name)
+    if not pa.types.is_floating(field.type):
+        return name
+    type_ = "FLOAT" if pa.types.is_float32(field.type) else "DOUBLE"
+    return f"if(isnan({name}), 'NaN'::{type_}, {name}) AS {name}"
 
 
 def _quoted(name: str) -> str:

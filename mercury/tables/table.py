@@ -252,7 +252,7 @@ class Table:
         version: int | None = None,
         as_of: datetime | int | str | None = None,
     ) -> pa.Table:
-        """Rows of the newest version, or of one by number or by time.
+        """Rows of the newest version, or of one by number or by time; in no order.
 
         Parameters
         ----------
@@ -325,8 +325,11 @@ class Table:
         History ends here: earlier versions, the change feed and their log entries are deleted. Nobody else may write
         meanwhile. Raises `PartialError` when the proof finds an id that is left.
         """
-        certificate = erasure.erase(self, column, ids)
-        return certificate
+        return erasure.erase(self, column, ids)
+
+    def prove_erased(self, column: str, ids: Iterable[object]) -> ErasureCertificate:
+        """Decode everything in the table's folder and look for the ids; nothing is changed."""
+        return erasure.prove(self, column, ids)
 
     # How a write becomes one commit
 
