@@ -39,6 +39,9 @@ class GroupFooter:
                 return None
         if pa.types.is_timestamp(kind) and not _same_unit(statistics.logical_type, kind):
             return None
+        if pa.types.is_unsigned_integer(kind):
+            # The raw statistics are the signed integers of the same bits.
+            return kind, statistics.min_raw % 2**kind.bit_width, statistics.max_raw % 2**kind.bit_width
         return kind, statistics.min_raw, statistics.max_raw
 
     def _statistics(self, column: str) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from mercury.quality.block import Block
+from mercury.quality.block import Block, evaluation_error
 from mercury.quality.checks import Check
 from mercury.quality.metrics.base import Footer, Metric
 
@@ -75,8 +75,6 @@ def expressions_of(metrics: Sequence[Metric]) -> tuple[str, ...]:
 
 def compute(metrics: Sequence[Metric], block: Block) -> dict[Metric, Any]:
     """The state of each metric for one block; a failing metric becomes `Broken` and leaves the others alone."""
-    from mercury.quality.block import evaluation_error
-
     states: dict[Metric, Any] = {}
     for metric in metrics:
         try:
@@ -92,10 +90,17 @@ def merge(plan: Plan, parts: Sequence[Partial]) -> Partial:
     for metric in plan.metrics:
         found = [part.states[metric] for part in parts if metric in part.states]
         broken = sorted(state.message for state in found if isinstance(state, Broken))
-        states[metric] = Broken(broken[0]) if broken else metric.merge(found)
+        states[metric] = Broken(broken[0]) if broken else _merged(metric, found)
     return Partial(
         sum(part.rows for part in parts),
         states,
         frozenset().union(*(part.scanned for part in parts)),
         sum(part.size for part in parts),
     )
+
+
+def _merged(metric: Metric, found: Sequence[Any]) -> Any:
+    try:
+        return metric.merge(found)
+    except Exception as error:
+        return Broken(evaluation_error(error))

@@ -15,6 +15,8 @@ _row        int64         number of the row in the file, from 1
 
 from __future__ import annotations
 
+import contextlib
+import errno
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,11 +26,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mercury.errors import DataError, MercuryError, SchemaError
+from mercury.errors import DiskFullError, MercuryError, SchemaError
 from mercury.quality.block import Block
 from mercury.quality.checks import Check, RowCheck, Unique
 from mercury.quality.contract import Contract
-from mercury.quality.engines.arrow import scan
+from mercury.quality.engines.arrow import blocks, scan
 from mercury.quality.keys import candidates, key_tuples
 from mercury.quality.metrics.keys import KeyCounts
 from mercury.quality.plan import Broken, missing_columns, plan
@@ -85,13 +87,18 @@ def quarantine(
     target.mkdir(parents=True, exist_ok=True)
     writers = _Writers(target, source.schema, good)
     try:
-        for part in source.ranges():
-            for start, table in source.read(part, source.schema.names):
-                writers.write(*splitter.split(table, Position(part.file, start)))
+        for block in blocks(source, source.schema.names):
+            writers.write(*splitter.split(block.table, block.position))
+        bad_path, good_path = writers.finish()
+    except OSError as error:
+        writers.discard()
+        if error.errno == errno.ENOSPC:
+            what = f"no room for the quarantine after {splitter.bad + splitter.good:,} rows"
+            raise DiskFullError(what, where=str(target), fix="Free some space, or give --cap") from error
+        raise
     except BaseException:
         writers.discard()
         raise
-    bad_path, good_path = writers.finish()
     return Quarantine(
         str(bad_path),
         str(good_path) if good_path else None,
@@ -220,12 +227,10 @@ class _Writers:
 
     def discard(self) -> None:
         for writer, draft in zip(self._open, self._drafts, strict=True):
-            try:
+            # Closing writes the footer, which fails again on a full disk; the first error is the one to tell.
+            with contextlib.suppress(OSError, pa.ArrowException):
                 writer.close()
-            except (OSError, pa.ArrowException) as error:
-                raise DataError(f"the quarantine could not be written: {error}", where=str(draft)) from error
-            finally:
-                draft.unlink(missing_ok=True)
+            draft.unlink(missing_ok=True)
 
 
 def _rejects(check: Check) -> bool:

@@ -122,6 +122,9 @@ class OneOf(Rule):
                 where=f"column {self.column!r}",
                 fix="Write values of the column's own type",
             ) from error
+        if pa.types.is_floating(values.type):
+            # Arrow looks floats up by their bits, and -0.0 equals 0.0: adding 0.0 makes the two alike.
+            values, known = pc.add(values, 0.0), pc.add(known, 0.0)
         found = pc.is_in(values, value_set=known)
         bad = pc.invert(found) if self.inside else found
         if values.null_count:

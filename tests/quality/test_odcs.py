@@ -212,6 +212,7 @@ def test_a_faulty_rule_is_told_with_its_line(tmp_path: Path, rule: str, told: st
     [
         ("", "empty"),
         ("- a\n", "not a mapping"),
+        (contract_text("- {name: a, logicalTypeOptions: {minimum: 1}}"), "stands without a logicalType"),
         ("a: [1\n", "not YAML"),
         ("a: 1\nb: 2\na: 3\n", "'a' stands twice (first on line 1)"),
         ("apiVersion: v2.2.2\nkind: DataContract\n", "'v2.2.2' cannot be read"),
@@ -233,10 +234,10 @@ def test_a_missing_file_and_a_missing_table_are_not_found(tmp_path: Path) -> Non
         load_contract(tmp_path / "none.yaml")
     path = tmp_path / "c.yaml"
     path.write_text(contract_text("- {name: a}") + "  - name: flights\n")
-    with pytest.raises(DefinitionError, match="describes 2 tables.*t, flights"):
+    with pytest.raises(DefinitionError, match=r"describes 2 tables.*t, flights"):
         load_contract(path)
     assert load_contract(path, "t").table == "t"
-    with pytest.raises(NotFoundError, match="flight.*Did you mean 'flights'"):
+    with pytest.raises(NotFoundError, match=r"flight.*Did you mean 'flights'"):
         load_contract(path, "flight")
 
 

@@ -46,7 +46,7 @@ class Statistic(Check):
         if self.statistic == "max":
             return Measurement(state.greatest)
         moments: MomentsState = state
-        if not moments.count:
+        if moments.count < (2 if self.statistic == "std" else 1):
             return Measurement(None)
         return Measurement({"mean": moments.mean, "std": moments.std(), "sum": moments.total}[self.statistic])
 

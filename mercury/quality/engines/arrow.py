@@ -25,8 +25,9 @@ def scan(plan: Plan, source: Source, ranges: Sequence[Range]) -> Partial:
 
 
 def blocks(source: Source, columns: Sequence[str], ranges: Sequence[Range] | None = None) -> Iterator[Block]:
-    """Some columns of the source again, in the order of rows."""
-    for part in source.ranges() if ranges is None else ranges:
+    """Some columns of the source again, in the order of rows, whatever the order of the ranges."""
+    parts = source.ranges() if ranges is None else ranges
+    for part in sorted(parts, key=lambda part: (part.file, part.start)):
         for start, table in source.read(part, columns):
             yield Block(table, Position(part.file, start))
 

@@ -60,8 +60,8 @@ def schema_faults(document: Document) -> Iterator[Fault]:
         return
     errors = list(Draft201909Validator(_schema()).iter_errors(data))
     leaves = [leaf for error in errors for leaf in _leaves(error)]
-    faults = {(tuple(leaf.absolute_path), _what(leaf)): _fault(document, leaf) for leaf in leaves}
-    yield from sorted(faults.values(), key=lambda fault: int(fault.where.rpartition(":")[2]))
+    faults = dict.fromkeys(_fault(document, leaf) for leaf in leaves)
+    yield from sorted(faults, key=lambda fault: int(fault.where.rpartition(":")[2]))
 
 
 @cache
@@ -113,8 +113,21 @@ def _complaint(error: Any) -> str:
             return error.message.rpartition("' ")[2] if len(error.message) > 120 else error.message
 
 
+def _untyped_options(document: Document, path: tuple[Key, ...]) -> bool:
+    """Whether a path leads into options without a logical type, which the schema then holds against every type."""
+    if "logicalTypeOptions" not in path:
+        return False
+    part = document.data
+    for key in path[: path.index("logicalTypeOptions")]:
+        part = part[key]
+    return "logicalType" not in part
+
+
 def _fault(document: Document, error: Any) -> Fault:
     path: tuple[Key, ...] = tuple(error.absolute_path)
+    if _untyped_options(document, path):
+        where = document.where(path[: path.index("logicalTypeOptions") + 1])
+        return Fault(where, "logicalTypeOptions stands without a logicalType", "Write logicalType: integer, string, …")
     fix: str | None = None
     if error.validator in ("unevaluatedProperties", "additionalProperties"):
         unknown = _unknown_keys(error)

@@ -65,7 +65,8 @@ class Moments(Metric):
         integers = all(isinstance(state.total, int) for state in seen)
         total = sum(state.total for state in seen) if integers else _sum(float(state.total) for state in seen)
         mean = float(total) / count
-        m2 = _sum(state.m2 + state.count * (state.mean - mean) ** 2 for state in seen)
+        # A product of great floats is infinite; `**` would raise instead.
+        m2 = _sum(state.m2 + state.count * (state.mean - mean) * (state.mean - mean) for state in seen)
         return MomentsState(count, total, mean, m2)
 
 
