@@ -16,7 +16,7 @@ import kafka
 import pyarrow as pa
 from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer.fetcher import Fetcher
-from kafka.errors import CorruptRecordError, KafkaError, NoBrokersAvailable, OffsetOutOfRangeError
+from kafka.errors import CorruptRecordError, KafkaError, OffsetOutOfRangeError
 
 from mercury.errors import BrokerUnavailableError, CorruptDataError, DataError, NotFoundError
 from mercury.streaming import records
@@ -95,13 +95,14 @@ class KafkaReader:
             "enable_auto_commit": False,
             "auto_offset_reset": "none",
             "isolation_level": isolation_level,
+            "bootstrap_timeout_ms": 10_000,
             "check_crcs": True,
             "max_partition_fetch_bytes": _PARTITION_FETCH_BYTES,
         }
         try:
             self._consumer = KafkaConsumer(**{**settings, **(options or {})})
-        except NoBrokersAvailable as error:
-            raise self._unavailable(str(error) or "no broker answers") from error
+        except KafkaError as error:
+            raise self._unavailable(str(error)) from error
         self.whole_batches = whole_batches and install_whole_batches(self._consumer)
         self._at: dict[int, int] = {}  # partition: position of the consumer
         self._rest: dict[int, tuple[int, pa.Table, int]] = {}  # partition: range end, records beyond it, position
