@@ -120,7 +120,9 @@ def run(
     choice = choose(sum(each.bytes for each in inputs), engine or job.engine)
     output = Table.create(uri, query.schema, exist_ok=True)
     with _lineage(job, settings, inputs) as lineage:
-        commit = _compute_and_commit(job, query, inputs, choice, output, part, identity, gate, size)
+        commit = _compute_and_commit(
+            job, query, inputs, choice, output, part, identity, gate, size, settings.memory_limit
+        )
         lineage.output(job.output, version=commit.version, rows=commit.rows)
     return RunResult(
         job.name,
@@ -165,6 +167,7 @@ def _compute_and_commit(
     identity: Mapping[str, Any],
     gate: Gate | None,
     size: SparkSize | None,
+    memory: int,
 ) -> Commit:
     sql = query.duckdb if choice.engine == "duckdb" else query.spark
     if not sql:
@@ -174,7 +177,7 @@ def _compute_and_commit(
     transaction = Transaction(app, sequence)
     provenance = {**identity, "engine": choice.engine, "run": str(uuid.uuid4())}
     if choice.engine == "duckdb":
-        rows = duckdb_task.run(sql, inputs, query.schema)
+        rows = duckdb_task.run(sql, inputs, query.schema, memory=memory)
         if gate is not None:
             gate(rows)
         commit = output.overwrite(rows, where=scope.where, transaction=transaction, provenance=provenance)

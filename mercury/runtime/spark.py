@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import logging
 import sys
 import threading
 import time
@@ -20,6 +21,9 @@ from mercury.runtime.session import prepare_environment
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+_STOP_SECONDS = 10.0
+_log = logging.getLogger(__name__)
 
 _OPENED_PACKAGES = [
     "java.lang",
@@ -96,26 +100,38 @@ def spark_session(
         **(configuration or {}),
     }
     until = time.monotonic() + deadline
-    with concurrent.futures.ThreadPoolExecutor(1, "spark-start") as starter:
-        starting = starter.submit(raydp.init_spark, app, executors, cores, memory, False, True, configs=settings)
+    starting: concurrent.futures.Future[SparkSession] = concurrent.futures.Future()
+
+    def start() -> None:
         try:
-            spark = starting.result(timeout=deadline)
-        except concurrent.futures.TimeoutError:
-            # The start waits in a call to this actor: without it the thread comes back, with an error.
-            _kill_master(app)
-            raise _too_late(app, executors, cores, memory, deadline) from None
-        except Exception as error:
-            raise UnavailableError(
-                f"Spark on Ray did not start: {str(error).strip().splitlines()[0] if str(error) else error!r}",
-                where=app,
-                fix="The logs of its Java processes are in /tmp/ray/session_latest/logs",
-            ) from error
+            starting.set_result(raydp.init_spark(app, executors, cores, memory, configs=settings))
+        except BaseException as error:
+            starting.set_exception(error)
+
+    starter = threading.Thread(target=start, name="spark-start", daemon=True)
+    starter.start()
+    try:
+        spark = starting.result(timeout=deadline)
+    except concurrent.futures.TimeoutError:
+        late = _too_late(app, executors, cores, memory, deadline)
+        # The start waits in a call to this actor: without it the thread comes back, with an error.
+        _kill_master(app)
+        starter.join(_STOP_SECONDS)
+        _stop()
+        raise late from None
+    except Exception as error:
+        _stop()
+        raise UnavailableError(
+            f"Spark on Ray did not start: {str(error).strip().splitlines()[0] if str(error) else error!r}",
+            where=app,
+            fix="The logs of its Java processes are in /tmp/ray/session_latest/logs",
+        ) from error
     try:
         spark.sparkContext.setLogLevel("ERROR")
         _await_executor(spark, until, _too_late(app, executors, cores, memory, deadline))
         yield spark
     finally:
-        raydp.stop_spark()
+        _stop()
 
 
 @contextlib.contextmanager
@@ -138,6 +154,16 @@ def spark_deadline(spark: SparkSession, seconds: float, what: str) -> Iterator[N
         raise
     finally:
         timer.cancel()
+
+
+def _stop() -> None:
+    """Stop what runs; RayDP forgets its session even where it fails to stop it, for instance after the master died."""
+    import raydp
+
+    try:
+        raydp.stop_spark()
+    except Exception as error:
+        _log.warning("Spark on Ray did not stop cleanly: %s", error)
 
 
 def _await_executor(spark: SparkSession, until: float, late: DeadlineExceededError) -> None:

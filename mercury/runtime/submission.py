@@ -8,6 +8,7 @@ run that failed or was stopped is followed by a new attempt, whose id ends in it
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import shlex
 import threading
@@ -97,7 +98,7 @@ class JobClient:
 
         self.address = address
         try:
-            self._client: JobSubmissionClient = JobSubmissionClient(address)
+            self._client: JobSubmissionClient = JobSubmissionClient(address, headers=_authorization(os.environ))
         except Exception as error:
             raise UnavailableError(
                 f"no job server of Ray answers at {address}: {_one_line(error)}",
@@ -235,6 +236,15 @@ class JobClient:
         except MercuryError:
             return None
         return "\n".join(f"    {line}" for line in lines[-_LOG_LINES_IN_ERROR:]) or None
+
+
+def _authorization(environment: Mapping[str, str]) -> dict[str, str]:
+    # Ray looks for a token only where token mode is set, which a process that has not joined the cluster cannot know.
+    token = environment.get("RAY_AUTH_TOKEN")
+    if not token:
+        file = Path(environment.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
+        token = file.read_text().strip() if file.is_file() else None
+    return {"Authorization": f"Bearer {token}"} if token else {}
 
 
 def _run(details: Any) -> JobRun:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
@@ -15,9 +14,11 @@ import pytest
 from mercury.batch import Query, Scope, choose, run
 from mercury.batch.ledger import Entry, entries
 from mercury.batch.run import _commit_files, _staging
+from mercury.config import Settings, load_settings
 from mercury.definitions import Job
 from mercury.errors import DataError, TableNotFoundError, UsageError
 from mercury.lake import Lake
+from mercury.runtime import RaySession
 from mercury.tables import Table, Transaction
 
 SALES = pa.schema([("shop", pa.string()), ("day", pa.int64()), ("amount", pa.float64())])
@@ -34,25 +35,23 @@ def day(number: int) -> Scope:
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Any:
-    return SimpleNamespace(
-        lake=str(tmp_path / "lake"), state=tmp_path / "state", lineage_url=None, ray_address=None, project=tmp_path
-    )
+def settings(tmp_path: Path) -> Settings:
+    return load_settings(tmp_path / "mercury_project.py", env={})
 
 
 @pytest.fixture
-def sales(settings: Any) -> Table:
+def sales(settings: Settings) -> Table:
     table = Table.create(Lake(settings.lake).table("sales"), SALES)
     table.append(pa.table([["a", "b", "a", None], [1, 1, 2, 2], [1.5, 2.0, 4.0, 8.0]], schema=SALES))
     return table
 
 
-def totals(settings: Any) -> list[tuple[Any, ...]]:
+def totals(settings: Settings) -> list[tuple[Any, ...]]:
     rows = Table.open(Lake(settings.lake).table("totals")).read().to_pylist()
     return sorted((tuple(row.values()) for row in rows), key=repr)
 
 
-def test_a_run_writes_once_per_state_of_its_inputs(settings: Any, sales: Table) -> None:
+def test_a_run_writes_once_per_state_of_its_inputs(settings: Settings, sales: Table) -> None:
     first = run(JOB, TOTALS, settings)
     assert (first.skipped, first.rows, first.engine, first.inputs) == (False, 4, "duckdb", {"sales": sales.version})
     expected = [("a", 1, 1.5), ("a", 2, 4.0), ("b", 1, 2.0), (None, 2, 8.0)]
@@ -69,7 +68,7 @@ def test_a_run_writes_once_per_state_of_its_inputs(settings: Any, sales: Table) 
     assert totals(settings) == sorted([*expected, ("b", 2, 16.0)], key=repr)
 
 
-def test_a_partition_replaces_only_its_own_rows(settings: Any, sales: Table) -> None:
+def test_a_partition_replaces_only_its_own_rows(settings: Settings, sales: Table) -> None:
     assert [run(JOB, TOTALS, settings, scope=day(number)).rows for number in (1, 2)] == [2, 2]
     sales.append(pa.table([["a"], [1], [100.0]], schema=SALES))
     assert run(JOB, TOTALS, settings, scope=day(1)).rows == 2
@@ -81,7 +80,7 @@ def test_a_partition_replaces_only_its_own_rows(settings: Any, sales: Table) -> 
     ]
 
 
-def test_changed_code_and_force_run_again(settings: Any, sales: Table, tmp_path: Path) -> None:
+def test_changed_code_and_force_run_again(settings: Settings, sales: Table, tmp_path: Path) -> None:
     code = tmp_path / "totals.py"
     code.write_text("one")
     assert not run(JOB, TOTALS, settings, code=code).skipped
@@ -94,7 +93,7 @@ def test_changed_code_and_force_run_again(settings: Any, sales: Table, tmp_path:
     assert len(totals(settings)) == 4
 
 
-def test_the_commit_says_what_it_was_made_from(settings: Any, sales: Table) -> None:
+def test_the_commit_says_what_it_was_made_from(settings: Settings, sales: Table) -> None:
     result = run(JOB, TOTALS, settings)
     made = Table.open(Lake(settings.lake).table("totals")).history()[0].provenance
     assert {name: made[name] for name in ("job", "partition", "inputs", "engine")} == {
@@ -106,7 +105,7 @@ def test_the_commit_says_what_it_was_made_from(settings: Any, sales: Table) -> N
     assert json.loads(json.dumps(result.to_dict()))["inputs"] == {"sales": sales.version}
 
 
-def test_a_gate_that_refuses_leaves_the_table_as_it_was(settings: Any, sales: Table) -> None:
+def test_a_gate_that_refuses_leaves_the_table_as_it_was(settings: Settings, sales: Table) -> None:
     run(JOB, TOTALS, settings)
     before = Table.open(Lake(settings.lake).table("totals")).version
     sales.append(pa.table([["b"], [2], [-1.0]], schema=SALES))
@@ -120,7 +119,7 @@ def test_a_gate_that_refuses_leaves_the_table_as_it_was(settings: Any, sales: Ta
     assert not run(JOB, TOTALS, settings).skipped
 
 
-def test_files_of_an_engine_become_rows_in_one_commit(settings: Any, tmp_path: Path) -> None:
+def test_files_of_an_engine_become_rows_in_one_commit(settings: Settings, tmp_path: Path) -> None:
     output = Table.create(Lake(settings.lake).table("totals"), TOTALS.schema)
     for sequence, total in ((1, 1.0), (2, 2.0)):
         with _staging(output.uri, "batch/totals/all", sequence) as folder:
@@ -134,7 +133,7 @@ def test_files_of_an_engine_become_rows_in_one_commit(settings: Any, tmp_path: P
         assert folder.exists() == (sequence == 1)
 
 
-def test_files_of_a_run_that_failed_are_deleted(settings: Any) -> None:
+def test_files_of_a_run_that_failed_are_deleted(settings: Settings) -> None:
     output = Table.create(Lake(settings.lake).table("totals"), TOTALS.schema)
     with pytest.raises(DataError), _staging(output.uri, "batch/totals/all", 1) as folder:
         folder.mkdir()
@@ -143,20 +142,20 @@ def test_files_of_a_run_that_failed_are_deleted(settings: Any) -> None:
     assert not folder.exists()
 
 
-def test_empty_inputs(settings: Any) -> None:
+def test_empty_inputs(settings: Settings) -> None:
     Table.create(Lake(settings.lake).table("sales"), SALES)
     result = run(JOB, TOTALS, settings)
     assert (result.rows, totals(settings)) == (0, [])
 
 
-def test_partitioned_inputs_keep_their_types(settings: Any) -> None:
+def test_partitioned_inputs_keep_their_types(settings: Settings) -> None:
     table = Table.create(Lake(settings.lake).table("sales"), SALES, partition_by=["shop", "day"])
     table.append(pa.table([["01", "02"], [1, 2], [1.0, 2.0]], schema=SALES))
     run(JOB, TOTALS, settings)
     assert totals(settings) == [("01", 1, 1.0), ("02", 2, 2.0)]
 
 
-def test_what_cannot_run_says_why(settings: Any, sales: Table) -> None:
+def test_what_cannot_run_says_why(settings: Settings, sales: Table) -> None:
     with pytest.raises(UsageError, match="no query for duckdb"):
         run(JOB, Query(TOTALS.schema, spark="SELECT 1"), settings)
     with pytest.raises(UsageError, match="DuckDB cannot run the query"):
@@ -175,3 +174,12 @@ def test_the_engine_follows_the_bytes() -> None:
     assert choose(2 << 30).engine == "spark"
     assert choose(5 << 20, "spark").explain() == "spark for 5.0 MiB: asked for"
     assert choose(3 << 40, "auto").explain() == "spark for 3.0 TiB: 2.0 GiB or more go to the cluster"
+
+
+@pytest.mark.ray
+def test_duckdb_runs_in_a_task_where_ray_runs(ray_local: RaySession, settings: Settings, sales: Table) -> None:
+    result = run(JOB, TOTALS, settings)
+    assert (result.engine, result.rows) == ("duckdb", 4)
+    assert ("a", 1, 1.5) in totals(settings)
+    with pytest.raises(UsageError, match="DuckDB cannot run the query"):
+        run(JOB, Query(TOTALS.schema, duckdb="SELECT amuont FROM sales"), settings, force=True)
