@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -66,6 +67,7 @@ class Table:
                 delta = DeltaTable(address, storage_options=dict(storage_options or {}) or None)
             except DeltaError as error:
                 raise _cannot_open(address, error) from error
+        _check_log(address)
         return cls(delta, address, storage_options)
 
     @classmethod
@@ -412,3 +414,18 @@ def _cannot_open(address: str, error: DeltaError) -> MercuryError | DeltaError:
         where=address,
         fix="Create the table again (it starts empty; vacuum removes the files), or restore its _delta_log",
     )
+
+
+def _check_log(address: str) -> None:
+    """Raise when a log entry is empty, as after a power cut: readers would take it for a commit of nothing."""
+    log = Path(address.removeprefix("file://")) / "_delta_log"
+    if not log.is_dir():
+        return
+    with os.scandir(log) as entries:
+        for entry in entries:
+            if entry.name.endswith(".json") and not entry.stat().st_size:
+                raise CorruptDataError(
+                    f"log entry {entry.name} is empty",
+                    where=address,
+                    fix="Delete it if it is the newest: its commit was lost with the power; then run the writer again",
+                )

@@ -116,7 +116,7 @@ def test_time_travel_by_version_and_by_time(table: Table) -> None:
     assert second.timestamp is not None
     assert ids(table, as_of=second.timestamp) in ([0, 1], [0, 1, 2])  # commits may share a millisecond
     assert ids(table, as_of=to_iso(second.timestamp + 60_000_000)) == [0, 1, 2]
-    with pytest.raises(NotFoundError, match="version 9 does not exist.*newest is 3"):
+    with pytest.raises(NotFoundError, match=r"version 9 does not exist.*newest is 3"):
         table.read(version=9)
     with pytest.raises(NotFoundError, match="no version at 2001"):
         table.read(as_of="2001-01-01")

@@ -43,9 +43,9 @@ def test_upsert_replaces_equal_keys_and_adds_the_rest(table: Table) -> None:
 def test_upsert_refuses_null_and_doubled_keys(table: Table) -> None:
     with pytest.raises(DataError, match="key column 'key' has 1 nulls"):
         table.upsert(rows((None, "1", 1, 1.0)), ["key"])  # type: ignore[arg-type]
-    with pytest.raises(DataError, match="1 keys occur more than once.*'a'.*order_by"):
+    with pytest.raises(DataError, match=r"1 keys occur more than once.*'a'.*order_by"):
         table.upsert(rows(("a", "1", 1, 1.0), ("a", "1", 2, 1.0)), ["key"])
-    with pytest.raises(SchemaError, match="no column 'kye'.*'key'"):
+    with pytest.raises(SchemaError, match=r"no column 'kye'.*'key'"):
         table.upsert(rows(("a", "1", 1, 1.0)), ["kye"])
 
 

@@ -41,7 +41,7 @@ def test_new_column_is_refused_with_name_type_and_nearest_column(table: Table) -
 def test_changed_type_is_refused_with_both_types(table: Table) -> None:
     with pytest.raises(SchemaError, match="'delay' has the type string, but the table has float"):
         table.append(one(2, delay=pa.array(["late"])))
-    with pytest.raises(SchemaError, match="'id' has the type int64.*int32.*evolve=True"):
+    with pytest.raises(SchemaError, match=r"'id' has the type int64.*int32.*evolve=True"):
         table.append(one(2, id=pa.array([2])))
 
 
@@ -118,7 +118,7 @@ def test_evolve_refuses_what_could_change_values(table: Table) -> None:
 
 
 def test_types_that_delta_lacks_are_refused_at_creation(tmp_path: Path) -> None:
-    with pytest.raises(SchemaError, match="'n' has the type uint64.*int64"):
+    with pytest.raises(SchemaError, match=r"'n' has the type uint64.*int64"):
         Table.create(tmp_path / "u", pa.schema([("n", pa.uint64())]))
     with pytest.raises(SchemaError, match="case only"):
         Table.create(tmp_path / "u", pa.schema([("a", pa.int64()), ("A", pa.int64())]))
@@ -133,5 +133,5 @@ def test_empty_text_as_partition_value_is_refused(tmp_path: Path) -> None:
 
 
 def test_unknown_column_in_a_read_names_the_nearest(table: Table) -> None:
-    with pytest.raises(SchemaError, match="no column 'dely'.*'delay'"):
+    with pytest.raises(SchemaError, match=r"no column 'dely'.*'delay'"):
         table.read(["dely"])
