@@ -122,7 +122,7 @@ def _forms(project: Project) -> dict[str, dict[str, Any]]:
     forms = {}
     for part in project.definitions:
         form = dict(_flat("", part.to_dict()))
-        if isinstance(part, Stream) and part.contract in project.contracts:
+        if isinstance(part, Stream) and part.contract is not None and part.contract in project.contracts:
             form["contract file"] = project.contracts[part.contract][:12]
         forms[part.address] = form
     return forms
