@@ -119,6 +119,8 @@ def lint(contract: str, form: str) -> None:
     from mercury.quality.formats.odcs import table_names
 
     read = [load_contract(contract, name) for name in table_names(contract)]
+    if not read:
+        raise UsageError("the contract describes no table", where=contract, fix="Add a schema with its properties")
     if form == "json":
         tables = [
             {

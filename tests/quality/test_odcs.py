@@ -261,3 +261,62 @@ def test_the_hash_ignores_layout_and_comments(tmp_path: Path) -> None:
 )
 def test_classification_and_tags_make_a_column_sensitive(tmp_path: Path, entry: str, hidden: bool) -> None:
     assert contract_of(tmp_path, f"- {entry}").sensitive == (frozenset({"a"}) if hidden else frozenset())
+
+
+def test_physical_names_are_used_wherever_the_contract_names_a_column(tmp_path: Path) -> None:
+    path = tmp_path / "named.yaml"
+    path.write_text(
+        """apiVersion: v3.1.0
+kind: DataContract
+id: test
+version: 1.0.0
+status: active
+schema:
+  - name: t
+    relationships:
+      - {from: t.receiver, to: receivers.id}
+    properties:
+      - name: date
+        physicalName: txn_dt
+        quality: [{type: custom, engine: mercury, implementation: {check: monotonic}}]
+      - {name: receiver, physicalName: rcvr}
+    quality:
+      - {metric: duplicateValues, arguments: {properties: [date, receiver]}, mustBe: 0}
+      - {type: custom, engine: mercury, implementation: {check: distinct, column: receiver, mustBe: 3}}
+  - name: receivers
+    properties:
+      - {name: id, physicalName: ident}
+slaDefaultElement: t.date
+slaProperties:
+  - {property: freshness, value: 1, unit: h}
+  - {property: freshness, value: 1, unit: h, element: receivers.id}
+  - {property: freshness, value: 1, unit: h, element: elsewhere.at}
+"""
+    )
+    contract = load_contract(path, "t")
+    by_kind = {check.kind: check for check in contract.checks}
+    assert by_kind["monotonic"].columns == ("txn_dt",)
+    assert by_kind["unique"].columns == ("txn_dt", "rcvr")
+    assert by_kind["distinct"].columns == ("rcvr",)
+    foreign = by_kind["foreign_key"]
+    assert isinstance(foreign, ForeignKey)
+    assert (foreign.keys, foreign.referenced) == (("rcvr",), ("ident",))
+    assert [check.columns for check in contract.checks if isinstance(check, Freshness)] == [("txn_dt",)]
+    assert [check.why for check in contract.not_evaluated] == ["the contract does not describe elsewhere"]
+
+
+def test_rules_of_version_3_0_load_and_are_listed(tmp_path: Path) -> None:
+    path = tmp_path / "old.yaml"
+    text = contract_text("- name: a\n  quality: [{type: library, rule: between, mustBeLessThan: 5}]")
+    path.write_text(text.replace("v3.1.0", "v3.0.2"))
+    (listed,) = load_contract(path).not_evaluated
+    assert "'between' of ODCS 3.0" in listed.why
+    assert "'metric' is a required property" in str(fault_of(tmp_path, text))
+
+
+def test_a_null_among_the_valid_values_is_no_value(tmp_path: Path) -> None:
+    contract = contract_of(
+        tmp_path, "- name: a\n  quality: [{metric: invalidValues, arguments: {validValues: ['', null, x]}, mustBe: 0}]"
+    )
+    (check,) = [check for check in contract.checks if isinstance(check, Valid)]
+    assert check.rule == OneOf("a", ("", "x"))

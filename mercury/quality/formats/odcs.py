@@ -1,4 +1,4 @@
-"""The Open Data Contract Standard v3.1.0: read a contract, and say of every fault where it is and what to write.
+"""The Open Data Contract Standard v3.1.0 (and 3.0): read a contract, and say where each fault is and what to write.
 
 A file is first validated against the standard's own JSON Schema, then turned into checks (`odcs_checks`). All faults
 are found in one go. Nothing that the contract demands is silently left out: what cannot be evaluated here becomes an
@@ -23,7 +23,8 @@ from mercury.quality.formats.faults import Fault, raise_faults
 from mercury.quality.formats.odcs_checks import TableReader
 from mercury.quality.formats.yaml_lines import Document, Key, read_yaml
 
-API_VERSIONS = ("v3.0.0", "v3.0.1", "v3.0.2", "v3.1.0")
+SCHEMAS = {"v3.0.0": "v3.0.2", "v3.0.1": "v3.0.2", "v3.0.2": "v3.0.2", "v3.1.0": "v3.1.0"}
+"""The versions of the standard that are read, and whose JSON Schema each is validated with."""
 
 
 def read_contract(path: str | Path, table: str | None = None) -> Contract:
@@ -51,22 +52,21 @@ def schema_faults(document: Document) -> Iterator[Fault]:
         yield Fault(document.where(()), "the file is not a mapping", "Begin with apiVersion: v3.1.0")
         return
     version = data.get("apiVersion")
-    if version not in API_VERSIONS:
-        yield Fault(
-            document.where(("apiVersion",)),
-            f"apiVersion {version!r} cannot be read",
-            f"Write one of {', '.join(API_VERSIONS)}",
-        )
+    if version not in SCHEMAS:
+        what = f"apiVersion {version!r} cannot be read"
+        yield Fault(document.where(("apiVersion",)), what, f"Write one of {', '.join(SCHEMAS)}")
         return
-    errors = list(Draft201909Validator(_schema()).iter_errors(data))
+    schema = _schema(SCHEMAS[version])
+    errors = list(Draft201909Validator(schema).iter_errors(data))
     leaves = [leaf for error in errors for leaf in _leaves(error)]
-    faults = dict.fromkeys(_fault(document, leaf) for leaf in leaves)
+    faults = dict.fromkeys(_fault(document, schema, leaf) for leaf in leaves)
     yield from sorted(faults, key=lambda fault: int(fault.where.rpartition(":")[2]))
 
 
 @cache
-def _schema() -> dict[str, Any]:
-    text = resources.files("mercury.quality.formats").joinpath("odcs-v3.1.0.schema.json").read_text(encoding="utf-8")
+def _schema(version: str) -> dict[str, Any]:
+    name = f"odcs-{version}.schema.json"
+    text = resources.files("mercury.quality.formats").joinpath(name).read_text(encoding="utf-8")
     schema: dict[str, Any] = json.loads(text)
     return schema
 
@@ -85,11 +85,11 @@ def _leaves(error: Any) -> Iterable[Any]:
     return [error]
 
 
-def _what(error: Any) -> str:
+def _what(schema: dict[str, Any], error: Any) -> str:
     """The fault in words, with the offending value."""
     name = ".".join(str(part) for part in error.absolute_path if not isinstance(part, int)) or "the contract"
     if error.validator in ("unevaluatedProperties", "additionalProperties"):
-        return f"{name} does not have the key {', '.join(map(repr, _unknown_keys(error)))}"
+        return f"{name} does not have the key {', '.join(map(repr, _unknown_keys(schema, error)))}"
     if error.validator == "required":
         return f"{name}: {error.message}"
     if error.validator == "oneOf" and isinstance(error.instance, dict):
@@ -123,16 +123,16 @@ def _untyped_options(document: Document, path: tuple[Key, ...]) -> bool:
     return "logicalType" not in part
 
 
-def _fault(document: Document, error: Any) -> Fault:
+def _fault(document: Document, schema: dict[str, Any], error: Any) -> Fault:
     path: tuple[Key, ...] = tuple(error.absolute_path)
     if _untyped_options(document, path):
         where = document.where(path[: path.index("logicalTypeOptions") + 1])
         return Fault(where, "logicalTypeOptions stands without a logicalType", "Write logicalType: integer, string, …")
     fix: str | None = None
     if error.validator in ("unevaluatedProperties", "additionalProperties"):
-        unknown = _unknown_keys(error)
+        unknown = _unknown_keys(schema, error)
         path = (*path, unknown[0]) if unknown else path
-        fix = did_you_mean(unknown[0], _known_keys(error)) if unknown else None
+        fix = did_you_mean(unknown[0], _known_keys(schema, error)) if unknown else None
     elif error.validator == "enum":
         fix = did_you_mean(str(error.instance), [str(word) for word in error.validator_value])
     elif error.validator == "oneOf":
@@ -141,15 +141,15 @@ def _fault(document: Document, error: Any) -> Fault:
         fix = (
             "Quote the value if it is text" if error.validator_value == "string" else f"Write a {error.validator_value}"
         )
-    return Fault(document.where(path), _what(error), fix or "See the standard at bitol-io.github.io")
+    return Fault(document.where(path), _what(schema, error), fix or "See the standard at bitol-io.github.io")
 
 
-def _unknown_keys(error: Any) -> list[str]:
-    known = set(_known_keys(error))
+def _unknown_keys(schema: dict[str, Any], error: Any) -> list[str]:
+    known = set(_known_keys(schema, error))
     return [str(key) for key in error.instance if key not in known]
 
 
-def _known_keys(error: Any) -> list[str]:
+def _known_keys(schema: dict[str, Any], error: Any) -> list[str]:
     """The keys that a schema allows, with those of the schemas that it refers to."""
     found: set[str] = set()
 
@@ -158,7 +158,7 @@ def _known_keys(error: Any) -> list[str]:
             return
         found.update(part.get("properties", {}))
         if "$ref" in part:
-            collect(_schema()["$defs"][part["$ref"].rpartition("/")[2]])
+            collect(schema["$defs"][part["$ref"].rpartition("/")[2]])
         for word in ("allOf", "anyOf", "oneOf"):
             for inner in part.get(word, []):
                 collect(inner)

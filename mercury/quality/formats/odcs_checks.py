@@ -53,7 +53,8 @@ class TableReader:
         self.path: tuple[Key, ...] = ("schema", index)
         self.table: Mapping[str, Any] = document.data["schema"][index]
         self.faults: list[Fault] = []
-        self.quality = QualityReader(document, self.faults)
+        self.names = {str(entry["name"]): column_name(entry) for _, entry in self._properties()}
+        self.quality = QualityReader(document, self.faults, self.names)
 
     def columns(self) -> Iterator[ContractColumn]:
         """The columns of the table."""
@@ -173,31 +174,43 @@ class TableReader:
         for number, entry in enumerate(entries):
             at = (*path, number)
             line = self.document.line(at)
-            sources = [column] if column else _as_list(entry["from"])
-            keys = tuple(_reference(str(source))[1] for source in sources)
+            names = [_reference(str(source))[1] for source in _as_list(entry.get("from", []))]
+            keys = (column,) if column else tuple(self.names.get(name, name) for name in names)
             targets = [_reference(str(target)) for target in _as_list(entry["to"])]
             if any(table is None for table, _ in targets) or len({table for table, _ in targets}) != 1:
                 why = f"the reference {entry['to']!r} is not to one table of this contract"
                 yield Unsupported(f"{', '.join(keys)}: foreign key", why, keys, line=line)
                 continue
             table = str(targets[0][0])
-            columns = tuple(name for _, name in targets)
+            physical = self._names_of(table)
+            columns = tuple(physical.get(name, name) for _, name in targets)
             yield ForeignKey(
                 f"{', '.join(keys)}: foreign key", keys, table, columns, line=line, dimension="consistency"
             )
 
+    def _names_of(self, table: str) -> dict[str, str]:
+        """The physical names of the columns of another table of the contract; none for a table it does not describe."""
+        entries = [entry for entry in self.document.data["schema"] if entry["name"] == table]
+        return {str(part["name"]): column_name(part) for entry in entries for part in entry.get("properties", [])}
+
     def _agreements(self) -> Iterator[Check]:
+        known = {entry["name"] for entry in self.document.data["schema"]}
         for number, entry in enumerate(self.document.data.get("slaProperties", [])):
             path: tuple[Key, ...] = ("slaProperties", number)
             line = self.document.line(path)
-            kind, element = str(entry["property"]), str(entry.get("element", ""))
+            kind = str(entry["property"])
+            element = str(entry.get("element") or self.document.data.get("slaDefaultElement") or "")
             tables = {_reference(part.strip())[0] for part in element.split(",") if "." in part}
-            if tables and self.table["name"] not in tables:
+            if tables & known and self.table["name"] not in tables:
+                continue
+            if tables and not tables & known:
+                why = f"the contract does not describe {', '.join(sorted(map(str, tables)))}"
+                yield Unsupported(f"agreement: {kind}", why, line=line)
                 continue
             if kind != "freshness":
                 yield Unsupported(f"agreement: {kind}", f"{kind} cannot be seen in the data", line=line)
                 continue
-            column = _reference(element)[1]
+            column = self.names.get(_reference(element)[1], _reference(element)[1])
             unit, value = str(entry.get("unit", "d")).lower(), entry["value"]
             if not column or "," in element:
                 self._fault(path, "freshness does not name one column", "Write element: table.column")

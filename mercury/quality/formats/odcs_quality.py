@@ -83,9 +83,11 @@ Path = tuple[Key, ...]
 class QualityReader:
     """Turns quality rules into checks; what cannot be understood is added to `faults`."""
 
-    def __init__(self, document: Document, faults: list[Fault]) -> None:
+    def __init__(self, document: Document, faults: list[Fault], names: Mapping[str, str]) -> None:
         self.document = document
         self.faults = faults
+        self._names = names
+        """Column as the contract names it, to its physical name where that differs."""
 
     def checks(self, path: Path, rules: list[Mapping[str, Any]], column: str | None) -> Iterator[Check]:
         """The checks of a list of rules, of a table (`column` None) or of one of its columns."""
@@ -124,6 +126,9 @@ class QualityReader:
         return Unsupported(name, why, (column,) if column else ())
 
     def _library(self, path: Path, rule: Mapping[str, Any], column: str | None) -> Check | None:
+        if "metric" not in rule:
+            why = f"the rule {rule.get('rule')!r} of ODCS 3.0 is not evaluated; write a metric"
+            return self._unsupported(path, rule, column, why)
         metric = rule["metric"]
         threshold = self._threshold(path, rule, rule.get("unit"), percent=metric != "rowCount")
         if threshold is None:
@@ -134,7 +139,7 @@ class QualityReader:
             return RowCount("row count", threshold=threshold)
         if metric == "duplicateValues":
             self._no_more(path, arguments, ("properties",))
-            keys = (column,) if column else tuple(map(str, arguments.get("properties") or ()))
+            keys = (column,) if column else tuple(map(self._physical, arguments.get("properties") or ()))
             if not keys:
                 self._fault(
                     path, "duplicateValues of a table names no columns", "Write arguments: {properties: [a, b]}"
@@ -171,6 +176,7 @@ class QualityReader:
         if not isinstance(values, list) or not values:
             self._fault((*at, "validValues"), f"{values!r} is not a list of values", "Write [a, b, c]")
             return None
+        values = [value for value in values if value is not None]  # a null is never invalid
         kinds = {"text" if isinstance(v, str) else "boolean" if isinstance(v, bool) else "number" for v in values}
         if len(kinds) > 1:
             hint = "Quote them all; YAML reads NO, ON, YES and 1e3 as something else than text"
@@ -256,7 +262,10 @@ class QualityReader:
         if not named:
             self._fault(at, "the check names no column", "Write column: …")
             return ()
-        return tuple(map(str, named)) if isinstance(named, list) else (str(named),)
+        return tuple(map(self._physical, named)) if isinstance(named, list) else (self._physical(named),)
+
+    def _physical(self, name: Any) -> str:
+        return self._names.get(str(name), str(name))
 
     def _threshold(
         self, path: Path, rule: Mapping[str, Any], unit: Any, *, percent: bool, default: bool = False
