@@ -21,7 +21,7 @@ DAY = 24 * HOUR
 WEEK = 7 * DAY
 
 _UNITS = {"us": MICROSECOND, "ms": MILLISECOND, "s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY, "w": WEEK}
-_PART = re.compile(r"(\d+)(us|ms|s|m|h|d|w)")
+_PART = re.compile(r"([0-9]+)(us|ms|s|m|h|d|w)")
 
 
 def duration(text: str) -> int:
