@@ -1,0 +1,1 @@
+"""Engines of summaries: Arrow in process, DuckDB, Spark."""

@@ -1,0 +1,144 @@
+"""What a summary keeps (`SummarySpec`) and a summary itself: a small set of tables that merge."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import pyarrow as pa
+
+from mercury.definitions import Aggregate, canonical_json
+from mercury.errors import DefinitionError, SchemaError
+from mercury.expressions import Expression
+from mercury.summaries.aggregates import Kept, kept
+
+SCALARS = "scalars"
+"""Name of the table that has one row per group; the others are sketches, named after their aggregate."""
+
+FORMAT = 1
+"""Version of the state's layout; it is part of every hash, so states of two layouts do not merge."""
+
+
+@dataclass(frozen=True)
+class SummarySpec:
+    """Group columns and the aggregates that are kept of each group.
+
+    Parameters
+    ----------
+    keys : output name to SQL expression over a row, or a sequence of column names. Without keys all rows are one group.
+    aggregates : output name to aggregate.
+    time : the timestamp column by which `First` and `Last` order rows.
+    where : SQL condition that rows must meet to be counted at all.
+
+    A null key is a group of its own, all NaN are one group, and -0.0 is 0.0.
+    """
+
+    keys: Mapping[str, str] | Sequence[str]
+    aggregates: Mapping[str, Aggregate]
+    time: str | None = None
+    where: str | None = None
+    columns: Mapping[str, str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        keys = self.keys
+        columns = dict(keys) if isinstance(keys, Mapping) else {name: name for name in keys}
+        object.__setattr__(self, "columns", columns)
+        taken = set(columns)
+        for name, aggregate in self.aggregates.items():
+            if not isinstance(aggregate, Aggregate):
+                raise DefinitionError(f"{name!r} is {aggregate!r}, not an aggregate", fix="Write it as Count()")
+            if name in taken:
+                raise DefinitionError(f"{name!r} is the name of a key and of an aggregate", fix="Rename one of them")
+            if aggregate.kind in ("First", "Last") and self.time is None:
+                raise DefinitionError(f"{aggregate.kind} {name!r} needs the time of rows", fix="Give time='ts'")
+
+    @cached_property
+    def hash(self) -> str:
+        """16 hex digits over all that decides what the state means; summaries merge when it is equal."""
+        content = {
+            "format": FORMAT,
+            "keys": list(self.columns.items()),
+            "aggregates": [[name, aggregate.to_dict()] for name, aggregate in self.aggregates.items()],
+            "time": self.time,
+            "where": self.where,
+        }
+        return hashlib.sha256(canonical_json(content)).hexdigest()[:16]
+
+    @property
+    def key_names(self) -> list[str]:
+        """Names of the group columns, in order."""
+        return list(self.columns)
+
+    def key_fields(self, schema: pa.Schema) -> list[pa.Field]:
+        """Fields of the group columns over rows of `schema`."""
+        return [pa.field(name, Expression.parse(text).check(schema)) for name, text in self.columns.items()]
+
+    def argument(self, aggregate: Aggregate) -> str:
+        """SQL of what an aggregate sees of a row; NULL where its condition does not hold."""
+        value = f"({aggregate.of})" if aggregate.of else "TRUE"
+        return value if aggregate.where is None else f"CASE WHEN ({aggregate.where}) THEN {value} END"
+
+    def kept(self, schema: pa.Schema) -> dict[str, Kept]:
+        """How each aggregate is kept over rows of `schema`; `SchemaError` for a type that it cannot be of."""
+        if self.time is not None and not pa.types.is_timestamp(Expression.parse(self.time).check(schema)):
+            raise SchemaError(f"time={self.time!r} is not a timestamp", fix="Give a timestamp column or expression")
+        return {
+            name: kept(name, aggregate, Expression.parse(self.argument(aggregate)).check(schema))
+            for name, aggregate in self.aggregates.items()
+        }
+
+    @cached_property
+    def rules(self) -> dict[str, Kept]:
+        """How each aggregate merges and is answered. Names, rules and answers do not depend on the arguments' type, so
+        a state alone, read back from anywhere, is enough for both."""
+        return {name: kept(name, aggregate, pa.int64()) for name, aggregate in self.aggregates.items()}
+
+    def state_schema(self, schema: pa.Schema) -> dict[str, pa.Schema]:
+        """Schemas of the state's tables over rows of `schema`: the same on every engine."""
+        keys = self.key_fields(schema)
+        parts = self.kept(schema)
+        scalars = [pa.field(column.name, column.type) for part in parts.values() for column in part.scalars]
+        tables = {SCALARS: pa.schema([*keys, *scalars])}
+        for name, part in parts.items():
+            if part.sketch is not None:
+                tables[name] = pa.schema([*keys, part.sketch.cell, part.sketch.value])
+        return tables
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The state of a spec: the table ``scalars`` and one table for each sketch, all keyed by the group columns.
+
+    The order of rows has no meaning; a group has one row in ``scalars`` and one row per cell in a sketch.
+    """
+
+    spec: SummarySpec
+    tables: Mapping[str, pa.Table]
+
+    @property
+    def groups(self) -> int:
+        """Number of groups."""
+        return int(self.tables[SCALARS].num_rows)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all tables in memory."""
+        return sum(table.nbytes for table in self.tables.values())
+
+    def sorted(self) -> Summary:
+        """The same state with rows in the order of their keys and cells: equal states are then equal tables."""
+        return Summary(self.spec, {name: _sorted(table, self.spec, name) for name, table in self.tables.items()})
+
+    def equals(self, other: Summary) -> bool:
+        """Whether both hold the same groups with the same state, bit for bit, in any order of rows."""
+        if self.spec.hash != other.spec.hash or set(self.tables) != set(other.tables):
+            return False
+        mine, theirs = self.sorted().tables, other.sorted().tables
+        return all(mine[name].equals(theirs[name]) for name in mine)
+
+
+def _sorted(table: pa.Table, spec: SummarySpec, name: str) -> pa.Table:
+    order = [*spec.key_names, *([] if name == SCALARS else [table.column_names[len(spec.key_names)]])]
+    return table.sort_by([(column, "ascending") for column in order]) if order else table
