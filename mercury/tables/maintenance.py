@@ -14,7 +14,8 @@ from mercury.time import HOUR, SECOND, duration
 
 _UNFINISHED = re.compile(r".*\.parquet#\d+|.*\.json#\d+|_commit_.*\.json\.tmp(#\d+)?")
 """Names of files that a writer was killed over: the object store's uploads and the log's drafts."""
-_ENTRY = re.compile(r"(\d{20})\..*")
+_ENTRY = re.compile(r"\.?(\d{20})\..*")
+"""Names of log entries, checkpoints, and the checksums that Hadoop keeps beside them in hidden files."""
 
 
 def compact(delta: DeltaTable, target_bytes: int | None, properties: CommitProperties) -> None:
@@ -56,7 +57,7 @@ def remove_log_before(delta: DeltaTable) -> None:
     for path in (root / "_delta_log").iterdir():
         entry = _ENTRY.fullmatch(path.name)
         older = entry is not None and int(entry[1]) < version
-        if older or _UNFINISHED.fullmatch(path.name) or path.name.startswith(f".{version:020d}"):
+        if older or _UNFINISHED.fullmatch(path.name):
             path.unlink(missing_ok=True)
 
 

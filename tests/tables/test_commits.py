@@ -101,6 +101,14 @@ def test_provenance_comes_back_through_history(table: Table) -> None:
     assert [commit.version for commit in table.history(limit=1)] == [2]
 
 
+def test_provenance_lies_in_the_log_as_canonical_json(table: Table) -> None:
+    table.append(rows(1), transaction=Transaction("job", 3), provenance={"b": [1, 2], "a": {"é": None}})
+
+    entry = (Path(table.uri) / "_delta_log" / f"{1:020d}.json").read_text()
+    assert r'"mercury.provenance":"{\"a\":{\"é\":null},\"b\":[1,2]}"' in entry
+    assert '{"txn":{"appId":"job","version":3' in entry
+
+
 def test_provenance_that_is_not_json_is_refused(table: Table) -> None:
     with pytest.raises(UsageError, match="cannot be written as JSON"):
         table.append(rows(1), provenance={"path": Path("x")})

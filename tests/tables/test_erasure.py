@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from mercury.errors import PartialError, SchemaError, UsageError
-from mercury.tables import Table, Transaction
+from mercury.tables import ErasureCertificate, Table, Transaction
+from mercury.tables.proof import DecodedFile, Finding
 
 SCHEMA = pa.schema([("user", pa.string()), ("n", pa.int64()), ("note", pa.string())])
 GONE = ["user-17", "user-03", "somebody-who-never-was"]
@@ -179,3 +180,36 @@ def test_erase_refuses_what_it_cannot_do(table: Table, tmp_path: Path) -> None:
     parted = Table.create(tmp_path / "p", SCHEMA, partition_by=["user"])
     with pytest.raises(UsageError, match="partition column"):
         parted.erase("user", ["a"])
+
+
+def test_certificate_has_a_fixed_format() -> None:
+    certificate = ErasureCertificate(
+        "lake/t", "user", 2, 1, 7, (DecodedFile("a.parquet", "data", 3, "00"),), (Finding("b.gz", "cannot be decoded"),)
+    )
+
+    assert certificate.to_json() == GOLDEN
+
+
+GOLDEN = """{
+  "column": "user",
+  "decoded": [
+    {
+      "entries": 3,
+      "kind": "data",
+      "path": "a.parquet",
+      "sha256": "00"
+    }
+  ],
+  "findings": [
+    {
+      "path": "b.gz",
+      "reason": "cannot be decoded"
+    }
+  ],
+  "format": 1,
+  "ids": 2,
+  "proven": false,
+  "rows": 1,
+  "uri": "lake/t",
+  "version": 7
+}"""
