@@ -123,6 +123,8 @@ class Report:
     results: tuple[Result, ...]
     bytes_read: int = 0
     quarantine: Mapping[str, Any] = field(default_factory=dict)
+    unlisted: tuple[str, ...] = ()
+    """Columns that the data has and the contract does not list."""
 
     @property
     def counts(self) -> dict[Verdict, int]:
@@ -146,6 +148,7 @@ class Report:
                 "version": self.source_version,
                 "files": list(self.files),
                 "rows": self.rows,
+                "unlisted_columns": list(self.unlisted),
             },
             "contract": {
                 "file": self.contract,

@@ -66,14 +66,20 @@ def judge_rows(checks: Sequence[RowCheck], batch: pa.Table | pa.RecordBatch) -> 
     return RowVerdicts(pa.array(~bad), _failures(checks, rows, which))
 
 
-def stream_check(contract: Contract) -> StreamCheck:
-    """The contract as the callable that a streaming job takes: batch → (mask of good rows, reason or null per row)."""
+@dataclass(frozen=True)
+class ContractCheck:
+    """A contract as a callable that can be sent to another process."""
 
-    def check(batch: pa.Table) -> tuple[pa.BooleanArray, pa.StringArray]:
-        verdicts = contract.validate(batch)
+    contract: Contract
+
+    def __call__(self, batch: pa.Table) -> tuple[pa.BooleanArray, pa.StringArray]:
+        verdicts = self.contract.validate(batch)
         return verdicts.good, verdicts.reasons()
 
-    return check
+
+def stream_check(contract: Contract) -> StreamCheck:
+    """The contract as the callable that a streaming job takes: batch → (mask of good rows, reason or null per row)."""
+    return ContractCheck(contract)
 
 
 def failing_rows(check: RowCheck, block: Block) -> np.ndarray | None:

@@ -72,6 +72,7 @@ def check(
         seconds=time.perf_counter() - began,
         results=results,
         bytes_read=found.size,
+        unlisted=_unlisted(data, contract),
     )
 
 
@@ -83,6 +84,11 @@ def as_source(source: Source | pa.Table | str, contract: Contract | None = None)
         return ArrowSource(source)
     types = {column.name: column.logical_type or "" for column in contract.columns} if contract else {}
     return open_source(source, column_types=types)
+
+
+def _unlisted(data: Source, contract: Contract) -> tuple[str, ...]:
+    listed = {column.name for column in contract.columns}
+    return tuple(name for name in data.schema.names if name not in listed)
 
 
 def _choose(engine: Engine, ranges: Sequence[Range]) -> str:

@@ -320,3 +320,11 @@ def test_a_null_among_the_valid_values_is_no_value(tmp_path: Path) -> None:
     )
     (check,) = [check for check in contract.checks if isinstance(check, Valid)]
     assert check.rule == OneOf("a", ("", "x"))
+
+
+def test_checks_of_one_name_are_told_apart_by_their_lines(tmp_path: Path) -> None:
+    contract = contract_of(
+        tmp_path,
+        quality="- {name: rows, metric: rowCount, mustBe: 1}\n- {name: rows, metric: rowCount, mustBe: 2}",
+    )
+    assert [check.name for check in contract.checks] == ["rows", "rows (line 10)"]

@@ -178,3 +178,19 @@ def test_what_is_not_there_is_not_found(tmp_path: Path, name: str) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(NotFoundError):
         open_source(tmp_path / name)
+
+
+def test_files_without_rows_and_tables_without_files_are_empty(tmp_path: Path) -> None:
+    contract = contract_of(tmp_path, "- {name: x, logicalType: integer, required: true, unique: true}")
+    pq.write_table(pa.table({"x": pa.array([], pa.int64())}), tmp_path / "t.parquet")
+    Table.create(str(tmp_path / "table"), pa.schema({"x": pa.int64()}))
+    (tmp_path / "t.csv").write_text("x\n")
+    for name in ("t.parquet", "table", "t.csv"):
+        report = check(str(tmp_path / name), contract)
+        assert (report.rows, report.verdict) == (0, Verdict.PASS), name
+
+
+def test_columns_that_the_contract_does_not_list_are_named(tmp_path: Path) -> None:
+    report = check(pa.table({"x": [1], "new": [2]}), contract_of(tmp_path, "- {name: x}"))
+    assert report.unlisted == ("new",)
+    assert report.verdict is Verdict.PASS

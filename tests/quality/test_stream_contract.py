@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from mercury.errors import SchemaError
 from mercury.quality import Contract, load_contract, stream_check
+from mercury.quality.run import check as run_check
 from tests.quality.events import batch, event
 
 CONTRACT = Path("examples/flights/contracts/flights.odcs.yaml")
@@ -113,3 +115,16 @@ def test_a_batch_with_a_column_of_another_type_is_a_fault_of_the_pipeline(contra
     text = table.set_column(table.column_names.index("dep_delay"), "dep_delay", pa.array(["late"]))
     with pytest.raises(SchemaError, match=r"dep_delay: range.*line \d+"):
         contract.validate(text)
+
+
+def test_the_check_can_be_sent_to_another_process(contract: Contract) -> None:
+    check = pickle.loads(pickle.dumps(stream_check(contract)))
+    assert check(batch(event(), event(carrier="ZZ")))[0].to_pylist() == [True, False]
+
+
+def test_the_same_contract_judges_the_rows_as_a_table(contract: Contract) -> None:
+    report = run_check(batch(event(), event("arrival"), event("cancellation", event_id="x")), contract)
+    failed = {result.check: result.failed for result in report.results if result.verdict.value == "fail"}
+    assert failed == {"event_id: pattern": 1, "the event belongs to its flight": 1}
+    copies = run_check(batch(event(), event()), contract)
+    assert [result.check for result in copies.results if result.verdict.value == "fail"] == ["event_id: primary key"]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -192,7 +193,7 @@ def _table_index(document: Document, tables: list[str], table: str | None) -> in
 def _compile(document: Document, index: int) -> Contract:
     data = document.data
     reader = TableReader(document, index)
-    checks: tuple[Check, ...] = tuple(reader.checks())
+    checks = _with_names_apart(list(reader.checks()))
     columns: tuple[ContractColumn, ...] = tuple(reader.columns())
     raise_faults(reader.faults)
     return Contract(
@@ -204,3 +205,17 @@ def _compile(document: Document, index: int) -> Contract:
         columns=columns,
         checks=checks,
     )
+
+
+def _with_names_apart(checks: list[Check]) -> tuple[Check, ...]:
+    """Checks whose names differ: a name that stands before is told apart by its line, and by a number on one line."""
+    taken: set[str] = set()
+    found: list[Check] = []
+    for check in checks:
+        name, number = check.name, 1
+        while name in taken:
+            name = f"{check.name} (line {check.line}{f', {number}' if number > 1 else ''})"
+            number += 1
+        taken.add(name)
+        found.append(check if name == check.name else replace(check, name=name))
+    return tuple(found)

@@ -164,7 +164,7 @@ class TableReader:
         ordered = sorted(parts, key=lambda part: part[1].get("primaryKeyPosition", -1))
         for path, entry in ordered:
             name, line = column_name(entry), self.document.line((*path, "primaryKey"))
-            yield NotNull(f"{name}: primary key", name, line=line, dimension="completeness")
+            yield NotNull(f"{name}: key not null", name, line=line, dimension="completeness")
         if ordered:
             keys = tuple(column_name(entry) for _, entry in ordered)
             line = self.document.line((*ordered[0][0], "primaryKey"))

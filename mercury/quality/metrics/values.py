@@ -1,7 +1,7 @@
 """Values with their counts: exact while they are few, a DDSketch beyond that, and always the same for every split.
 
 A column with up to `EXACT_VALUES` distinct values keeps them all with their counts, so its quantiles are exact. Beyond
-that the state is a DDSketch (Masson, Rim, Lee 2019): counts per bin ``ceil(log_gamma |x|)``, which gives each quantile
+that the state is the DDSketch of `mercury.summaries` (Masson, Rim, Lee 2019): counts per bin, which give each quantile
 within a relative error of `ACCURACY`. Which form a merged state has depends on the values alone, not on the split: a
 part never has more distinct values than the whole.
 """
@@ -21,13 +21,12 @@ from mercury.quality.rules import raw_numbers
 EXACT_VALUES = 65_536
 ACCURACY = 0.005
 
-_GAMMA = (1 + ACCURACY) / (1 - ACCURACY)
-_LEAST = 1e-300
+_LOG_GAMMA = math.log((1 + ACCURACY) / (1 - ACCURACY))
 
 
 @dataclass(frozen=True, eq=False)
 class ValuesState:
-    """State: sorted distinct values with counts, or, when ``sketched``, bins (see `_bins`) with counts."""
+    """State: sorted distinct values with counts, or, when ``sketched``, bins with counts."""
 
     values: np.ndarray = field(default_factory=lambda: np.empty(0))
     counts: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
@@ -54,7 +53,10 @@ class ValuesState:
         ends = np.cumsum(self.counts)
         rank = q * (total - 1)
         if self.sketched:
-            return float(_bin_value(int(self.values[np.searchsorted(ends, math.floor(rank), side="right")])))
+            from mercury.summaries.aggregates.quantiles import quantiles
+
+            one_group = np.zeros(len(self.values), dtype=np.int64)
+            return float(quantiles(1, one_group, self.values, self.counts, q, _LOG_GAMMA)[0].as_py())
         low = float(self.values[np.searchsorted(ends, math.floor(rank), side="right")])
         high = float(self.values[np.searchsorted(ends, math.ceil(rank), side="right")])
         return low + (high - low) * (rank - math.floor(rank)) if high != low else low
@@ -109,24 +111,8 @@ def _bounded(state: ValuesState) -> ValuesState:
 
 
 def _sketch(state: ValuesState) -> ValuesState:
-    values, inverse = np.unique(_bins(state.values.astype(np.float64)), return_inverse=True)
+    from mercury.summaries.aggregates.quantiles import bin_of
+
+    values, inverse = np.unique(bin_of(state.values.astype(np.float64), _LOG_GAMMA), return_inverse=True)
     counts = np.bincount(inverse, weights=state.counts).astype(np.int64)
     return ValuesState(values, counts, sketched=True)
-
-
-def _bins(values: np.ndarray) -> np.ndarray:
-    """Bin per value, increasing with it: 0 for zero, positive bins shifted up by 2**20, negative ones mirrored."""
-    magnitude = np.abs(values)
-    with np.errstate(divide="ignore", over="ignore"):
-        power = np.ceil(np.log(np.clip(magnitude, _LEAST, 1.7e308)) / math.log(_GAMMA)).astype(np.int64)
-    shifted = power + 2**20
-    shifted[np.isinf(magnitude)] = 2**21
-    return np.where(magnitude < _LEAST, 0, np.where(values > 0, shifted, -shifted))
-
-
-def _bin_value(number: int) -> float:
-    if number == 0:
-        return 0.0
-    if abs(number) == 2**21:
-        return math.copysign(math.inf, number)
-    return math.copysign(2 * _GAMMA ** (abs(number) - 2**20) / (_GAMMA + 1), number)

@@ -80,6 +80,8 @@ def _facts(report: Report) -> str:
         ("Time", f"{report.seconds:.2f} s on {report.engine}, started {report.started[:19].replace('T', ' ')} UTC"),
         ("Contract", f"{report.contract}, table {report.table}"),
     ]
+    if report.unlisted:
+        rows.append(("Columns not in the contract", ", ".join(report.unlisted)))
     if report.quarantine:
         bad, path = report.quarantine.get("bad_rows", 0), report.quarantine.get("bad_path", "")
         rows.append(("Quarantine", f"{bad:,} bad rows in {path}"))

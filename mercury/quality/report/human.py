@@ -29,7 +29,9 @@ def summary(report: Report) -> list[str]:
     from_footers = sum(result.evidence == "metadata" for result in report.results)
     footers = f", {from_footers} from file footers alone" if from_footers else ""
     version = f" version {report.source_version}" if report.source_version is not None else ""
+    unlisted = [f"columns that the contract does not list: {', '.join(report.unlisted)}"] if report.unlisted else []
     return [
+        *unlisted,
         f"{report.source}{version}: {report.rows:,} rows against {report.contract_id} {report.contract_version}",
         f"{len(report.results)} checks: {counts}{footers}; {report.seconds:.2f} s on {report.engine}",
         f"verdict: {MARKS[report.verdict]}",
