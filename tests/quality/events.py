@@ -31,7 +31,7 @@ _SCHEDULED = datetime(2013, 1, 1, 10, 15, tzinfo=UTC)
 
 def event(kind: str = "departure", /, **changes: Any) -> dict[str, Any]:
     """An honest event of a kind, with some fields changed."""
-    flight = "UA1545-EWR-20130101-0515"
+    flight = "UA1545-EWR-20130101"
     fields: dict[str, Any] = {
         "event_id": f"{flight}/{kind}",
         "flight_id": flight,

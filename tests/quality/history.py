@@ -20,6 +20,6 @@ def history() -> pa.Table:
 
     number = pc.binary_join_element_wise(table["carrier"], table["flight"].cast(pa.string()), "")
     day = pc.binary_join_element_wise(table["year"].cast(pa.string()), padded("month", 2), padded("day", 2), "")
-    ident = pc.binary_join_element_wise(number, table["origin"], day, padded("sched_dep_time", 4), "-")
+    ident = pc.binary_join_element_wise(number, table["origin"], day, "-")
     minutes = pc.multiply(table["minute"], 60_000_000).cast(pa.duration("us"))
     return table.append_column("flight_id", ident).append_column("sched_dep", pc.add(table["time_hour"], minutes))

@@ -83,8 +83,8 @@ def test_good_and_bad_agree_with_the_stream_and_with_duckdb(tmp_path: Path) -> N
         event(
             carrier=carriers[a],
             dep_delay=delays[b],
-            event_id=f"UA{n % 9999}-EWR-20130101-0515/departure",
-            flight_id=f"UA{n % 9999}-EWR-20130101-0515",
+            event_id=f"UA{n % 9999}-EWR-20130101/departure",
+            flight_id=f"UA{n % 9999}-EWR-20130101",
         )
         for n, (a, b) in enumerate(random.integers(0, 4, (500, 2)).tolist(), 1)
     ]
