@@ -61,8 +61,10 @@ def test_every_honest_event_of_january_passes_and_every_decodable_bad_one_is_cau
 
 
 def test_the_contract_keeps_what_a_recomputation_in_sql_keeps(january: pa.Table) -> None:
-    table = january.slice(0, 5_000)
-    carriers = pc.if_else(pc.equal(table["day"], 3), "??", table["carrier"].cast(pa.string()))
+    texts = {one.name: pa.string() for one in january.schema if pa.types.is_large_string(one.type)}
+    fields = [pa.field(one.name, texts.get(one.name, one.type)) for one in january.schema]
+    table = january.slice(0, 5_000).cast(pa.schema(fields))
+    carriers = pc.if_else(pc.equal(table["day"], 3), "??", table["carrier"])
     events = pa.table(
         {
             "event_id": pc.binary_join_element_wise(table["flight_id"], "departure", "/"),
