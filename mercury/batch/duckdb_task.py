@@ -56,6 +56,17 @@ def query(sql: str, inputs: Sequence[Input], schema: pa.Schema, memory: int, thr
             ) from error
 
 
+def rows_outside(files: Sequence[str], where: str, schema: pa.Schema) -> int:
+    """How many rows of Parquet files do not meet a SQL expression (`mercury.expressions`) over their columns."""
+    condition = Expression.parse(where).sql("duckdb", schema)
+    listed = ", ".join(_quoted(file) for file in files)
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        found = connection.execute(f"SELECT count(*) FROM read_parquet([{listed}]) WHERE ({condition}) IS NOT TRUE")
+        (count,) = found.fetchone() or (0,)
+    return int(count)
+
+
 def _view(each: Input) -> str:
     files = ", ".join(_quoted(file) for file in each.files)
     partitions = ""

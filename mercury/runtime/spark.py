@@ -50,6 +50,8 @@ SPARK_CONFIGURATION: Mapping[str, str] = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
     "spark.sql.adaptive.enabled": "true",
+    # No _SUCCESS files: a table's log says what is complete.
+    "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "false",
     # The web interface listens on every address of the machine and asks for no token.
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",

@@ -42,6 +42,7 @@ FINISHED = frozenset({"SUCCEEDED", "FAILED", "STOPPED"})
 """States that a run does not leave."""
 
 _POLL_SECONDS = 0.2
+_AGENT_SECONDS = 30.0
 _LOG_LINES_IN_ERROR = 15
 
 
@@ -209,8 +210,10 @@ class JobClient:
         return replace(_run(details), attempt=attempt, reused=True)
 
     def _start(self, job: str, attempt: int, command: str, runtime: Mapping[str, Any]) -> JobRun:
+        until = time.monotonic() + _AGENT_SECONDS
         try:
-            self._client.submit_job(entrypoint=command, submission_id=job, runtime_env=dict(runtime))
+            while not self._accepted(job, command, runtime, last_try=time.monotonic() > until):
+                threading.Event().wait(_POLL_SECONDS)
         except RuntimeError as error:
             # Somebody else may have submitted the same work since we looked.
             other = self._look(job, attempt)
@@ -220,6 +223,16 @@ class JobClient:
         except ValueError as error:
             raise UsageError(f"job {job} cannot be sent: {_one_line(error)}", where="working_dir") from error
         return JobRun(job, "PENDING", command, attempt)
+
+    def _accepted(self, job: str, command: str, runtime: Mapping[str, Any], last_try: bool) -> bool:
+        try:
+            self._client.submit_job(entrypoint=command, submission_id=job, runtime_env=dict(runtime))
+        except RuntimeError as error:
+            # A cluster that has just started answers before a node can start jobs.
+            if last_try or "No available agent" not in str(error):
+                raise
+            return False
+        return True
 
     def _failure(self, run: JobRun) -> JobFailedError:
         ending = f"exit code {run.exit_code}" if run.exit_code is not None else (run.error_type or "no exit code")

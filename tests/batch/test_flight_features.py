@@ -137,6 +137,8 @@ def test_spark_on_ray_through_a_submitted_job(project: Path, raw: dict[str, pa.T
     # Written by Spark's executors, and pruned by the statistics that the commit took from the footers.
     assert all("data-batch-flight_features-all" in file for file in table.files())
     assert table.files("month = 2") == []
+    folder = Path(table.files()[0]).parent
+    assert sorted(folder.iterdir()) == sorted(Path(file) for file in table.files())
 
     began = time.monotonic()
     again = batch_run(project, "--engine", "spark")

@@ -133,6 +133,18 @@ def test_files_of_an_engine_become_rows_in_one_commit(settings: Settings, tmp_pa
         assert folder.exists() == (sequence == 1)
 
 
+def test_rows_outside_the_partition_are_refused(settings: Settings, sales: Table, tmp_path: Path) -> None:
+    wrong = Query(TOTALS.schema, duckdb="SELECT shop, day + 1 AS day, amount AS total FROM sales")
+    with pytest.raises(DataError):
+        run(JOB, wrong, settings, scope=day(1))
+    output = Table.open(Lake(settings.lake).table("totals"))
+    file = Path(output.uri) / "part-0.parquet"
+    pq.write_table(pa.table([["a", "a", "a"], [1, 2, None], [1.0, 2.0, 3.0]], schema=TOTALS.schema), file)
+    with pytest.raises(DataError, match=r"2 rows of the result are not in the partition '1' \(day = 1\)"):
+        _commit_files(output, [str(file)], day(1), Transaction("batch/totals/1", 1), {})
+    assert totals(settings) == []
+
+
 def test_files_of_a_run_that_failed_are_deleted(settings: Settings) -> None:
     output = Table.create(Lake(settings.lake).table("totals"), TOTALS.schema)
     with pytest.raises(DataError), _staging(output.uri, "batch/totals/all", 1) as folder:

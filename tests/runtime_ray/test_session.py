@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import sys
 
+import psutil
 import pytest
 
 from mercury.errors import UnavailableError
-from mercury.runtime.session import RaySession, check_reachable, java_home, prepare_environment, ray_session
+from mercury.runtime.session import (
+    RaySession,
+    check_reachable,
+    java_home,
+    prepare_environment,
+    ray_data_preset,
+    ray_session,
+)
 
 
 def test_environment_names_this_python_and_finds_java(tmp_path: object) -> None:
@@ -27,6 +35,30 @@ def test_a_session_inside_a_session_is_the_same_one(ray_local: RaySession) -> No
     assert ray.is_initialized()
     assert ray.cluster_resources()["CPU"] == 4
     assert ray_local.owned and ray_local.address.split(":")[0].startswith("127.")
+
+
+@pytest.mark.ray
+def test_a_local_ray_listens_on_loopback_only(ray_local: RaySession) -> None:
+    family = psutil.Process().children(recursive=True)
+    listening = [
+        (process.name(), connection.laddr.ip)
+        for process in [psutil.Process(), *family]
+        for connection in process.net_connections("tcp")
+        if connection.status == psutil.CONN_LISTEN
+    ]
+    assert len(listening) > 5
+    assert [entry for entry in listening if entry[1] not in ("127.0.0.1", "::ffff:127.0.0.1", "::1")] == []
+
+
+@pytest.mark.ray
+def test_ray_data_is_set_for_few_cpus(ray_local: RaySession) -> None:
+    ray_data_preset(4)
+    import ray.data
+
+    context = ray.data.DataContext.get_current()
+    assert context.default_hash_shuffle_parallelism == 8
+    rows = ray.data.range(100).groupby("id", num_partitions=2).count().take_all()
+    assert sum(row["count()"] for row in rows) == 100
 
 
 def test_a_cluster_that_is_not_there_is_named_in_the_error() -> None:

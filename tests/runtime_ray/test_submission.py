@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from mercury.errors import DeadlineExceededError, NotFoundError, UnavailableError, UsageError
@@ -22,18 +24,25 @@ with ray_session(address=LOCAL, num_cpus=4, dashboard=True, object_store_bytes=2
 """
 
 
-@pytest.fixture(scope="module")
-def client() -> Iterator[JobClient]:
-    """A client of a cluster that another process runs; it needs no Ray in this one."""
+@contextlib.contextmanager
+def job_server() -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A process that runs a cluster, and the address of its job server."""
     with subprocess.Popen(
         [sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as server:
         assert server.stdin is not None and server.stdout is not None
         address = server.stdout.readline().strip()
         assert address.startswith("http://127.0.0.1:"), address
-        yield JobClient(address)
+        yield server, address
         server.stdin.close()
         server.wait(30)
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[JobClient]:
+    """A client of a cluster that another process runs; it needs no Ray in this one."""
+    with job_server() as (_, address):
+        yield JobClient(address)
 
 
 def test_ids_are_stable_and_distinct() -> None:
@@ -55,6 +64,20 @@ def test_ids_are_stable_and_distinct() -> None:
 def test_a_server_that_is_not_there() -> None:
     with pytest.raises(UnavailableError, match=r"no job server of Ray answers at http://127\.0\.0\.1:1"):
         JobClient("http://127.0.0.1:1")
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_a_cluster_ends_with_the_process_that_started_it() -> None:
+    with job_server() as (server, address):
+        family = psutil.Process(server.pid).children(recursive=True)
+        assert {"gcs_server", "raylet"} <= {process.name() for process in family}
+        server.kill()
+        server.wait()
+        _, alive = psutil.wait_procs(family, timeout=30)
+        assert alive == []
+        with pytest.raises(UnavailableError):
+            JobClient(address)
 
 
 @pytest.mark.ray
