@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from mercury.errors import DefinitionError, NotFoundError
 from mercury.quality import load_contract
-from mercury.quality.checks import ForeignKey, Freshness, NotNull, RowCount, Unique, Valid
+from mercury.quality.checks import Condition, ForeignKey, Freshness, NotNull, RowCount, Unique, Unsupported, Valid
 from mercury.quality.rules import Length, OneOf, Pattern, Range
+from mercury.quality.run import check as run_check
 from mercury.quality.thresholds import Severity, Threshold
 from mercury.time import DAY
 from tests.quality.contracts import contract_of, contract_text
@@ -140,7 +143,7 @@ def test_what_is_not_evaluated_is_listed_with_its_reason(tmp_path: Path) -> None
   quality:
     - {type: text, description: looks nice}
     - {description: looks nice as well}
-    - {type: sql, query: "SELECT COUNT(*) FROM t", mustBe: 0}
+    - {type: sql, query: "SELECT max(a) FROM t WHERE a > 0", mustBe: 0}
     - {type: custom, engine: soda, implementation: "checks"}
 - name: b
   logicalType: array
@@ -328,3 +331,33 @@ def test_checks_of_one_name_are_told_apart_by_their_lines(tmp_path: Path) -> Non
         quality="- {name: rows, metric: rowCount, mustBe: 1}\n- {name: rows, metric: rowCount, mustBe: 2}",
     )
     assert [check.name for check in contract.checks] == ["rows", "rows (line 10)"]
+
+
+@pytest.mark.parametrize(
+    ("query", "expression"),
+    [
+        ("SELECT COUNT(*) FROM ${table} WHERE ${column} < 0", "NOT (a < 0)"),
+        ("select count( * ) from {object}\nwhere {property} < 0 ;", "NOT (a < 0)"),
+        ("SELECT COUNT(*) FROM t WHERE a IS NULL OR b = 'x'", "NOT (a IS NULL OR b = 'x')"),
+        ("SELECT COUNT(*) FROM other WHERE a < 0", None),
+        ("SELECT COUNT(*) FROM t", None),
+        ("SELECT COUNT(*) FROM t WHERE a IN (SELECT a FROM u)", None),
+        ("SELECT COUNT(*) FROM t WHERE a > 0 GROUP BY b", None),
+        ("SELECT COUNT(*) FROM t WHERE read_csv('/etc/passwd') > 0", None),
+        ("SELECT COUNT(*) FROM t WHERE a > 0) OR (a > 1", None),
+    ],
+)
+def test_count_queries_become_conditions_and_other_queries_are_listed(
+    tmp_path: Path, query: str, expression: str | None
+) -> None:
+    text = json.dumps(query)
+    contract = contract_of(tmp_path, f"- name: a\n  quality: [{{type: sql, query: {text}, mustBeLessThan: 3}}]")
+    check = contract.checks[-1]
+    if expression is None:
+        assert isinstance(check, Unsupported)
+        return
+    assert isinstance(check, Condition)
+    assert check.expression == expression
+    table = pa.table({"a": [1, -1, -2, None], "b": ["x", "y", "y", "y"]})
+    result = run_check(table, contract).results[-1]
+    assert (result.failed, result.verdict.value) == (2, "pass")

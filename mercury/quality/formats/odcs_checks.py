@@ -54,7 +54,7 @@ class TableReader:
         self.table: Mapping[str, Any] = document.data["schema"][index]
         self.faults: list[Fault] = []
         self.names = {str(entry["name"]): column_name(entry) for _, entry in self._properties()}
-        self.quality = QualityReader(document, self.faults, self.names)
+        self.quality = QualityReader(document, self.faults, self.names, self.table)
 
     def columns(self) -> Iterator[ContractColumn]:
         """The columns of the table."""

@@ -25,6 +25,7 @@ out below a property.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -77,14 +78,25 @@ _DIMENSIONS = {
     "freshness": "timeliness",
 }
 
+_COUNT_QUERY = re.compile(
+    r"\s*SELECT\s+COUNT\s*\(\s*\*\s*\)\s+FROM\s+(?P<table>\S+)\s+WHERE\s+(?P<condition>.+?)\s*;?\s*\Z",
+    re.IGNORECASE | re.DOTALL,
+)
+
+_PLACEHOLDER = re.compile(r"\$?\{(column|property)\}", re.IGNORECASE)
+
 Path = tuple[Key, ...]
 
 
 class QualityReader:
     """Turns quality rules into checks; what cannot be understood is added to `faults`."""
 
-    def __init__(self, document: Document, faults: list[Fault], names: Mapping[str, str]) -> None:
+    def __init__(
+        self, document: Document, faults: list[Fault], names: Mapping[str, str], table: Mapping[str, Any]
+    ) -> None:
         self.document = document
+        own = (str(table["name"]), str(table.get("physicalName", table["name"])))
+        self._table_words = {"table", "object", "model", *(name.lower() for name in own)}
         self.faults = faults
         self._names = names
         """Column as the contract names it, to its physical name where that differs."""
@@ -104,7 +116,7 @@ class QualityReader:
             case "custom":
                 check = self._unsupported(path, rule, column, f"the engine {rule['engine']!r} is not Mercury's")
             case "sql":
-                check = self._unsupported(path, rule, column, "whole queries are not evaluated; write a condition")
+                check = self._count_query(path, rule, column)
             case _:
                 check = self._unsupported(path, rule, column, "text is for people")
         if check is not None:
@@ -124,6 +136,23 @@ class QualityReader:
     def _unsupported(self, path: Path, rule: Mapping[str, Any], column: str | None, why: str) -> Check:
         name = f"{column or 'table'}: {rule.get('type', 'text')} rule"
         return Unsupported(name, why, (column,) if column else ())
+
+    def _count_query(self, path: Path, rule: Mapping[str, Any], column: str | None) -> Check | None:
+        """``SELECT count(*) FROM this_table WHERE condition`` counts rows; no other query is evaluated."""
+        found = _COUNT_QUERY.match(str(rule["query"]))
+        if found is None or found["table"].strip('${}"`').lower() not in self._table_words:
+            why = "only SELECT COUNT(*) FROM this table WHERE … is evaluated; write a condition"
+            return self._unsupported(path, rule, column, why)
+        condition = _PLACEHOLDER.sub(column or "", found["condition"])
+        try:
+            Expression.parse(condition)  # by itself, so that no parenthesis of its own closes the one around it
+            parsed = Expression.parse(f"NOT ({condition})")
+        except ExpressionError as error:
+            return self._unsupported(path, rule, column, f"the query's condition is not evaluated: {error.what}")
+        threshold = self._threshold(path, rule, None, percent=False)
+        if threshold is None:
+            return None
+        return Condition(f"none: {condition}", parsed.text, tuple(sorted(parsed.columns)), threshold=threshold)
 
     def _library(self, path: Path, rule: Mapping[str, Any], column: str | None) -> Check | None:
         if "metric" not in rule:
