@@ -42,6 +42,11 @@ from mercury.quality.thresholds import Severity
 
 ADDED = ("_errors", "_file", "_row")
 
+FORMAT = 1
+"""Version of the file of bad rows; it stands in the metadata of its schema under `FORMAT_KEY`."""
+
+FORMAT_KEY = b"mercury.quarantine.format"
+
 
 @dataclass(frozen=True)
 class Quarantine:
@@ -205,7 +210,8 @@ class _Writers:
 
     def __init__(self, folder: Path, schema: pa.Schema, good: bool) -> None:
         added = (pa.list_(pa.string()), pa.string(), pa.int64())
-        bad_schema = pa.schema([*schema, *(pa.field(n, t) for n, t in zip(ADDED, added, strict=True))])
+        fields = [*schema, *(pa.field(name, kind) for name, kind in zip(ADDED, added, strict=True))]
+        bad_schema = pa.schema(fields, metadata={FORMAT_KEY: str(FORMAT).encode()})
         self.written = 0
         self._finals = [folder / "bad.parquet", *([folder / "good.parquet"] if good else [])]
         self._drafts = [path.with_name(f".{path.name}.draft") for path in self._finals]

@@ -62,6 +62,7 @@ def test_bad_rows_carry_all_their_reasons_and_their_place(
         (7, ["secret is not length ≤ 3"]),
     ]
     assert bad[0]["x"] == -1 and bad[0]["_file"] == "<table>"
+    assert pq.read_schema(split.bad_path).metadata[b"mercury.quarantine.format"] == b"1"
     assert (split.bad_rows, split.good_rows, split.written_rows) == (5, 2, 5)
     assert split.good_path is not None
     assert pq.read_table(split.good_path).equals(table.take([0, 4]))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
@@ -201,3 +203,22 @@ def test_exit_codes_and_the_verdict_of_a_run(verdicts: str, fail_on: str, code: 
     found = [Verdict(word) for word in verdicts.split()]
     assert exit_code(found, fail_on) == code
     assert overall(found) is Verdict(whole)
+
+
+def test_the_json_form_has_golden_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    properties = """
+- name: id
+  primaryKey: true
+- name: x
+  logicalType: number
+  classification: internal
+  logicalTypeOptions: {minimum: 0}
+  quality:
+    - {name: median, type: custom, engine: mercury, implementation: {check: quantile, q: 0.5, mustBeLessThan: 5}}
+    - {type: text, description: plausible}
+"""
+    table = pa.table({"id": [1, 2, 2], "x": [0.5, -1.0, float("nan")]})
+    found = check(table, contract_of(Path(), properties), now=datetime(2013, 1, 1, tzinfo=UTC))
+    golden = Path(__file__).with_name("golden_report.json")
+    assert render(replace(found, seconds=0.25), "json") == golden.read_text(encoding="utf-8")
