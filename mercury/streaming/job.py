@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from mercury.definitions import FeatureView, Stream, Window
 from mercury.errors import DefinitionError, UsageError
@@ -68,6 +68,7 @@ class StreamJob:
     sinks : more places that get each epoch, before the job's log records it.
     workers : 0 works in this process; n starts n Ray actors.
     worker_options : Ray options of a worker.
+    settings : where Ray and the broker are; None leaves it to the environment.
     limits : how much an epoch takes.
     on_epoch : called after every committed epoch.
     """
@@ -82,6 +83,7 @@ class StreamJob:
     sinks: Sequence[Sink] = ()
     workers: int = 0
     worker_options: Mapping[str, object] = field(default_factory=lambda: {"num_cpus": 1})
+    settings: Settings | None = None
     limits: Limits = field(default_factory=Limits)
     restarts: RestartPolicy = field(default_factory=RestartPolicy)
     on_epoch: Callable[[EpochProgress], None] = lambda progress: None
@@ -105,16 +107,15 @@ class StreamJob:
 
     @classmethod
     def from_settings(
-        cls, stream: Stream, settings: Settings, source: Source | None = None, **options: object
+        cls, stream: Stream, settings: Settings, source: Source | None = None, **options: Any
     ) -> StreamJob:
         """A job with its lake, state and broker from the settings."""
-        if source is None:
-            source = kafka_source(stream, settings)
-        return cls(
-            stream,
-            source,
-            **{"lake": Lake(str(settings.lake)), "state": Path(settings.state) / "streams", **options},  # type: ignore[arg-type]
-        )
+        defaults: dict[str, Any] = {
+            "lake": Lake(str(settings.lake)),
+            "state": Path(settings.state) / "streams",
+            "settings": settings,
+        }
+        return cls(stream, source or kafka_source(stream, settings), **{**defaults, **options})
 
     @property
     def name(self) -> str:
@@ -189,7 +190,7 @@ class StreamJob:
             return
         from mercury.runtime.session import ray_session
 
-        with ray_session():
+        with ray_session(self.settings):
             supervisor = Supervisor(RayEdge(), self.restarts)
             names = [f"worker-{number}" for number in range(self.workers)]
             try:
