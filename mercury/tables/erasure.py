@@ -122,12 +122,7 @@ def _prepare(table: Table, column: str, ids: Iterable[object]) -> tuple[DeltaTab
 
 
 def _delete(delta: DeltaTable, column: str, ids: pa.Array) -> int:
-    if not reading.is_plain(delta):
-        raise UnavailableError(
-            "the table has deletion vectors or mapped columns, which cannot be rewritten from here",
-            where=str(delta.table_uri),
-            fix="Purge it in Spark first: REORG TABLE … APPLY (PURGE), with deletion vectors switched off",
-        )
+    reading.require_plain(delta, str(delta.table_uri))
     held = reading.read(delta, [column], None, str(delta.table_uri)).column(column)
     rows = int(pc.sum(pc.is_in(held, value_set=ids)).as_py() or 0)
     _exclude_from_statistics(delta, column)

@@ -10,6 +10,7 @@ from urllib.parse import unquote
 from deltalake import CommitProperties, DeltaTable
 
 from mercury.tables.failures import translated
+from mercury.tables.reading import require_plain
 from mercury.time import HOUR, SECOND, duration
 
 _UNFINISHED = re.compile(r".*\.parquet#\d+|.*\.json#\d+|_commit_.*\.json\.tmp(#\d+)?")
@@ -20,12 +21,14 @@ _ENTRY = re.compile(r"\.?(\d{20})\..*")
 
 def compact(delta: DeltaTable, target_bytes: int | None, properties: CommitProperties) -> None:
     """Join small files; the commit says that no data changed, so change feeds and streams stay quiet."""
+    require_plain(delta, str(delta.table_uri))
     delta.optimize.compact(target_size=target_bytes, commit_properties=properties)
     delta.create_checkpoint()
 
 
 def vacuum(delta: DeltaTable, retain: str, dry_run: bool, uri: str) -> list[str]:
     """Delete what no version within `retain` needs; part of an hour counts as a whole one."""
+    require_plain(delta, uri)
     kept = duration(retain)
     with translated(uri):
         removed = delta.vacuum(

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable
 
 from mercury.errors import DataError, SchemaError, did_you_mean
+from mercury.tables.reading import require_plain
 
 
 def prepare(rows: pa.Table, keys: Sequence[str], order_by: str | None, uri: str) -> pa.Table:
@@ -50,6 +51,7 @@ def merge(
     delta: DeltaTable, rows: pa.Table, keys: Sequence[str], order_by: str | None, properties: CommitProperties
 ) -> None:
     """One MERGE commit. It streams the source, since otherwise its least and greatest keys would go into the log."""
+    require_plain(delta, str(delta.table_uri))
     matches = " AND ".join(f"target.{_quoted(name)} = source.{_quoted(name)}" for name in keys)
     newer = None
     if order_by:

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable
 
-from mercury.errors import CorruptDataError, NotFoundError, SchemaError, UsageError, did_you_mean
+from mercury.errors import CorruptDataError, NotFoundError, SchemaError, UnavailableError, UsageError, did_you_mean
 from mercury.expressions import Expression
 from mercury.tables.failures import translated
 from mercury.tables.pruning import file_ranges, may_hold
@@ -88,6 +88,16 @@ def is_plain(delta: DeltaTable) -> bool:
     if not set(protocol.reader_features or ()) <= _PLAIN_READER_FEATURES:
         return False
     return protocol.min_reader_version != 2 or delta.metadata().configuration.get("delta.columnMapping.mode") is None
+
+
+def require_plain(delta: DeltaTable, uri: str) -> None:
+    """Raise unless this library can rewrite the table: it might bring back rows that a deletion vector hides."""
+    if not is_plain(delta):
+        raise UnavailableError(
+            "the table has deletion vectors or mapped columns: it can be read and appended to from here, not rewritten",
+            where=uri,
+            fix="Let Spark do it, or purge it there first: property off, then REORG TABLE … APPLY (PURGE)",
+        )
 
 
 def at_version(uri: str, version: int, options: Mapping[str, str] | None) -> DeltaTable:

@@ -14,10 +14,10 @@ from deltalake import CommitProperties, DeltaTable, write_deltalake
 from deltalake.fs import DeltaStorageHandler
 from deltalake.transaction import AddAction, RemoveAction
 
-from mercury.errors import DataError, UnavailableError
+from mercury.errors import DataError
 from mercury.expressions import Expression, evaluate
 from mercury.tables.filing import add_action, indexed_columns
-from mercury.tables.reading import arrow_schema, is_plain, partition_text, read, selected_actions
+from mercury.tables.reading import arrow_schema, partition_text, read, require_plain, selected_actions
 from mercury.tables.schemas import Fit
 
 _ROWS_PER_FILE = 4_000_000
@@ -30,12 +30,7 @@ def overwrite(delta: DeltaTable, rows: pa.Table, where: str | None, properties: 
     Only files that may hold such rows are written again, without them. The condition is evaluated by our own engine, so
     that it means what it means everywhere else. The change feed shows a rewritten file's rows as deleted and inserted.
     """
-    if not is_plain(delta):
-        raise UnavailableError(
-            "the table has deletion vectors or mapped columns, which cannot be replaced from here",
-            where=uri,
-            fix="Rewrite it in Spark with REORG TABLE … APPLY (PURGE) and the property off",
-        )
+    require_plain(delta, uri)
     if where is not None:
         _require(rows, where, arrow_schema(delta), uri)
     touched = selected_actions(delta, where)
@@ -64,7 +59,8 @@ def rewrite(delta: DeltaTable, ready: Fit, properties: CommitProperties) -> None
 
     Files of the narrow type cannot stay: readers that lack Delta's type widening would refuse them.
     """
-    held = read(delta, None, None, delta.table_uri)
+    require_plain(delta, str(delta.table_uri))
+    held = read(delta, None, None, str(delta.table_uri))
     filled = [
         held.column(field.name).cast(field.type)
         if field.name in held.column_names

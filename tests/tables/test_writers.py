@@ -109,6 +109,7 @@ def test_appends_go_on_beside_compaction_and_overwrites(table: Table) -> None:
     assert counts(table) == {**expected, ("old", 1): 1}
 
 
+@pytest.mark.slow
 def test_killed_writers_leave_the_table_readable_and_nothing_twice(table: Table) -> None:
     seed = int(os.environ.get("MERCURY_TEST_SEED", time.time_ns() % 10**6))
     print("seed", seed)
