@@ -1,9 +1,9 @@
 """Snapshots of a job's state: a base now and then, and what each epoch added in between.
 
-A snapshot is one file: magic, length of the header, header (JSON: format, epoch, kind, parent, positions, watermarks,
-sections with their CRC), then the sections: `mercury.summaries` for panes, Arrow IPC for remembered keys. A delta names
-its parent; restoring follows parents to a base and folds forward. Files are created once and never changed; the job's
-log says which one counts.
+A snapshot is one file: magic, length and CRC of the header, header (JSON: format, epoch, kind, parent, positions,
+watermarks, sections with their CRC), then the sections: `mercury.summaries` for panes, Arrow IPC for remembered keys. A
+delta names its parent; restoring follows parents to a base and folds forward. Files are created once and never changed;
+the job's log says which one counts.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MAGIC = b"MERCSNAP"
 FORMAT = 1
 """Version of the file; a reader refuses another."""
 
-_PREFIX = struct.Struct("<8sI")
+_PREFIX = struct.Struct("<8sII")
 _BASE, _DELTA = "base", "delta"
 
 
@@ -94,10 +94,13 @@ class Snapshots:
                 fix="Restore the state folder, or start the job anew with empty tables",
             ) from error
         try:
-            magic, length = _PREFIX.unpack_from(data)
-            header = json.loads(data[_PREFIX.size : _PREFIX.size + length])
-            if magic != MAGIC or header["format"] != FORMAT:
-                raise ValueError(f"format {magic!r} {header.get('format')}")
+            magic, length, crc = _PREFIX.unpack_from(data)
+            text = data[_PREFIX.size : _PREFIX.size + length]
+            if magic != MAGIC or zlib.crc32(text) != crc:
+                raise ValueError("its header is damaged")
+            header = json.loads(text)
+            if header["format"] != FORMAT:
+                raise ValueError(f"its format {header['format']} is not {FORMAT}")
             sections = memoryview(data)[_PREFIX.size + length :]
             for section in header["sections"]:
                 if zlib.crc32(_section(sections, section)) != section["crc"]:
@@ -132,7 +135,7 @@ def _encode(part: JobState | EpochDelta, kind: str, parent: str | None) -> bytes
             "sections": sections,
         }
     )
-    return b"".join([_PREFIX.pack(MAGIC, len(header)), header, *(body for _, body in bodies)])
+    return b"".join([_PREFIX.pack(MAGIC, len(header), zlib.crc32(header)), header, *(body for _, body in bodies)])
 
 
 def _decode(header: Mapping[str, Any], data: memoryview, fold: Fold, folder: Path) -> dict[str, Any]:

@@ -1,0 +1,120 @@
+"""`mercury stream run` and `status` on a project in a folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from mercury.cli.stream import stream
+from mercury.errors import NotFoundError, UsageError
+from tests.streaming import batch_twin as twin
+from tests.streaming.batch_twin import START, event
+
+PROJECT = """
+from mercury import Count, Kafka, Project, Stream, Window
+
+trips = Stream(
+    "trips",
+    source=Kafka(topic="trips"),
+    schema={"id": "string", "ts": "timestamp", "city": "string", "n": "int64", "fare": "float64"},
+    event_time="ts",
+    key="id",
+    lateness="10m",
+    contract="trips.odcs.yaml",
+)
+hourly = Window("hourly", trips, keys="city", size="1h", aggregates={"trips": Count()})
+project = Project("p", [trips, hourly])
+"""
+CONTRACT = """
+apiVersion: v3.1.0
+kind: DataContract
+id: trips
+version: 1.0.0
+status: active
+schema:
+  - name: trips
+    properties:
+      - name: id
+        logicalType: string
+        required: true
+      - name: ts
+        logicalType: date
+      - name: city
+        logicalType: string
+      - name: n
+        logicalType: integer
+        logicalTypeOptions: {maximum: 50}
+      - name: fare
+        logicalType: number
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / "mercury_project.py").write_text(PROJECT)
+    (tmp_path / "trips.odcs.yaml").write_text(CONTRACT)
+    (tmp_path / "events").mkdir()
+    lines = [event("a", START), event("b", START, n=51), b"{", event("a", START), event("c", START + 7_200_000_000)]
+    (tmp_path / "events" / "0.ndjson").write_bytes(b"\n".join(lines) + b"\n")
+    return tmp_path / "mercury_project.py"
+
+
+def invoke(*arguments: object) -> Result:
+    return CliRunner().invoke(stream, [str(argument) for argument in arguments], catch_exceptions=False)
+
+
+def test_a_stream_runs_from_files_and_says_what_it_did(project: Path) -> None:
+    files = project.parent / "events"
+
+    result = invoke("run", "trips", files, "--source", "files", "--until-end", "--project", project, "--format", "json")
+
+    report = json.loads(result.stdout)
+    assert {key: report[key] for key in ("epoch", "events", "rows", "duplicates", "dead", "late", "lag")} == {
+        "epoch": 1,
+        "events": 5,
+        "rows": 2,
+        "duplicates": 1,
+        "dead": 2,
+        "late": 0,
+        "lag": 0,
+    }
+    assert report["dead_kinds"] == {"contract": 1, "malformed": 1}
+    assert report["watermark"] == "2013-01-01T01:50:00Z"
+    lake = project.parent / ".mercury" / "lake"
+    assert [row["trips"] for row in twin.read(str(lake / "windows" / "hourly"))] == [1]
+
+
+def test_status_reads_the_log(project: Path) -> None:
+    files = project.parent / "events"
+    invoke("run", "trips", files, "--source", "files", "--until-end", "--drain", "--project", project)
+
+    status = json.loads(invoke("status", "trips", "--project", project, "--format", "json").stdout)
+
+    assert (status["epochs"], status["events"], status["positions"]) == (1, 5, {"0": 5})
+    assert status["watermark"] == "end"
+    assert status["windows"] == {"hourly": 2}
+
+
+def test_status_of_a_stream_that_has_not_run_is_zero(project: Path) -> None:
+    lines = dict(line.split(maxsplit=1) for line in invoke("status", "trips", "--project", project).stdout.splitlines())
+
+    assert (lines["epochs"], lines["events"], lines["watermark"]) == ("0", "0", "none")
+
+
+def test_an_unknown_stream_is_not_found(project: Path) -> None:
+    with pytest.raises(NotFoundError, match="Did you mean 'trips'"):
+        invoke("status", "trip", "--project", project)
+
+
+def test_options_that_contradict_each_other_are_refused(project: Path) -> None:
+    with pytest.raises(UsageError, match="--drain needs --until-end"):
+        invoke("run", "trips", "--drain", "--project", project)
+    with pytest.raises(UsageError, match="exclude each other"):
+        invoke("run", "trips", "--until-end", "--for", "1", "--project", project)
+    with pytest.raises(UsageError, match="needs paths"):
+        invoke("run", "trips", "--source", "files", "--project", project)
+    with pytest.raises(UsageError, match="not expected"):
+        invoke("run", "trips", "somewhere", "--project", project)
