@@ -316,7 +316,7 @@ def _least_difference(later: Ints, earlier: Ints, start: int) -> int:
     least = np.int64(4_000_000_000_000_000_000)
     for row in range(start, len(later)):
         least = min(least, later[row] - earlier[row])
-    return max(least, 0)
+    return int(least) if least > 0 else 0
 
 
 @numba.njit(cache=True, nogil=True)

@@ -11,11 +11,10 @@ import pytest
 
 from mercury import BatchTable, Entity, FeatureService, FeatureView
 from mercury.errors import NotFoundError, SchemaError, TableNotFoundError, UsageError
-from mercury.features import FeatureStore, JoinOptions, ViewRows, join, provenance_of, training_set
-from mercury.features import materialize as materialization
+from mercury.features import FeatureStore, JoinOptions, ViewRows, join, materialization, provenance_of, training_set
 from mercury.features.instants import UTC_MICROSECONDS
 from mercury.features.layout import CREATED_TIME, EVENT_TIME, FeatureRuns
-from mercury.features.materialize import materialize, publish
+from mercury.features.materialization import materialize, publish
 from mercury.features.training import view_rows
 from mercury.tables import Table
 

@@ -20,8 +20,10 @@ import pyarrow.parquet as pq
 from mercury.definitions import BatchTable, FeatureView
 from mercury.errors import NotFoundError
 from mercury.expressions import evaluate
-from mercury.features.instants import NULL_INSTANT, UTC_MICROSECONDS, Side, instants, to_timestamps
-from mercury.features.layout import CREATED_TIME, EPOCH, EVENT_TIME, FeatureRuns, Manifest
+from mercury.features.instants import NULL_INSTANT, Side, instants, to_timestamps
+from mercury.features.layout import CREATED_TIME, EVENT_TIME, FeatureRuns, Manifest
+from mercury.features.panes import materialize_panes
+from mercury.features.publishing import Offline, publish
 from mercury.features.store import FeatureStore
 from mercury.tables import Table
 
@@ -67,12 +69,11 @@ def materialize(
 
     Raises `TableNotFoundError` when the source table does not exist, `SchemaError` when it does not fit the view.
     """
+    done: Offline
     if isinstance(view.source, BatchTable):
         done = _materialize_table(store, view, rebuild, chunk_rows)
     else:
-        from mercury.features.panes import materialize_panes
-
-        done = materialize_panes(store, view, rebuild)
+        done = materialize_panes(store, view, rebuild, until)
     changed = publish(store, view, until=until) if online else 0
     return Materialized(view.name, done.offline, changed, done.dropped, done.rebuilt, done.source)
 
@@ -104,77 +105,7 @@ def rows_of_table(view: FeatureView, rows: pa.Table) -> tuple[pa.Table, int]:
     return kept, out.num_rows - kept.num_rows
 
 
-def publish(store: FeatureStore, view: FeatureView, *, until: int | None = None) -> int:
-    """Bring a view's offline rows online: per key the newest known by `until`; returns how many online rows changed.
-
-    Only rows that are new since the last time, or have become known since, are looked at; a bucket is in memory at a
-    time. Crashing in between is harmless: writes are compare-and-set.
-    """
-    assert view.entity is not None
-    runs = store.runs(view.name)
-    manifest = runs.manifest()
-    writer = store.writer()
-    mark = writer.mark(view.name)
-    fresh = (
-        mark.get("version") != view.version
-        or mark.get("origin") != manifest.origin
-        or (mark.get("until") or 0) > (until if until is not None else 2**62)
-    )
-    seen, earlier = (-1, None) if fresh else (mark["generation"], mark["until"])
-    changed = 0
-    done = {"version": view.version, "origin": manifest.origin, "generation": manifest.generation, "until": until}
-    for bucket in range(manifest.buckets):
-        rows = _newest(runs, manifest, bucket, until, earlier, since=seen)
-        last = bucket == manifest.buckets - 1
-        if not rows.num_rows and not last:
-            continue
-        changed += writer.write(
-            view.name,
-            view.version,
-            rows,
-            keys=view.entity.keys,
-            features=tuple(view.columns),
-            epoch=rows[EPOCH].to_numpy(),
-            sources=manifest.sources,
-            mark=done if last else None,
-        )
-    return changed
-
-
-def _newest(
-    runs: FeatureRuns, manifest: Manifest, bucket: int, until: int | None, earlier: int | None, *, since: int
-) -> pa.Table:
-    """Per key of a bucket the last row known by `until`, of rows that are new or have become known lately."""
-    new = [run for run in manifest.runs if run.bucket == bucket and run.generation > since]
-    # Rows that were there, but not known yet when they were last published, count as new.
-    old = since >= 0 and earlier is not None
-    if not new and not old:
-        return manifest.schema.empty_table()
-    rows = runs.read(bucket, manifest) if old else runs.read_runs(new, manifest)
-    if not rows.num_rows:
-        return rows
-    if until is not None:
-        rows = rows.filter(pc.less_equal(rows[CREATED_TIME], pa.scalar(until, UTC_MICROSECONDS)))
-    if not rows.num_rows:
-        return rows
-    last = np.zeros(rows.num_rows, np.bool_)
-    last[-1] = True
-    for key in manifest.keys:
-        column = rows[key].combine_chunks()
-        column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-        last[:-1] |= pc.not_equal(column[:-1], column[1:]).to_numpy(zero_copy_only=False)
-    return rows.filter(pa.array(last))
-
-
-@dataclass(frozen=True)
-class _Offline:
-    offline: int
-    dropped: int
-    rebuilt: bool
-    source: Mapping[str, Any]
-
-
-def _materialize_table(store: FeatureStore, view: FeatureView, rebuild: bool, chunk_rows: int) -> _Offline:
+def _materialize_table(store: FeatureStore, view: FeatureView, rebuild: bool, chunk_rows: int) -> Offline:
     source = view.source
     assert isinstance(source, BatchTable) and view.entity is not None
     table = Table.open(store.lake.table(source.name))
@@ -186,11 +117,11 @@ def _materialize_table(store: FeatureStore, view: FeatureView, rebuild: bool, ch
         return _rebuild(store, view, table, version, files, chunk_rows)
     since = int(before.sources[TABLE_VERSION])
     if since == version:
-        return _Offline(0, 0, False, before.sources)
+        return Offline(0, 0, False, before.sources)
     known = set(table.files(version=since))
     added = [file for file in files if file not in known]
     offline, dropped = _append(runs, view, table, version, added, chunk_rows)
-    return _Offline(offline, dropped, False, runs.manifest().sources)
+    return Offline(offline, dropped, False, runs.manifest().sources)
 
 
 def _only_grew(table: Table, before: Manifest, files: list[str]) -> bool:
@@ -206,7 +137,7 @@ def _only_grew(table: Table, before: Manifest, files: list[str]) -> bool:
 
 def _rebuild(
     store: FeatureStore, view: FeatureView, table: Table, version: int, files: list[str], chunk_rows: int
-) -> _Offline:
+) -> Offline:
     assert view.entity is not None
     runs = store.runs(view.name)
     staging = FeatureRuns(runs.folder.with_name(runs.folder.name + ".rebuild"))
@@ -229,7 +160,7 @@ def _rebuild(
             runs.folder, view=view.name, view_version=view.version, keys=view.entity.keys, features=fields
         )
     after = runs.replace_with(staging)
-    return _Offline(offline, dropped, True, after.sources)
+    return Offline(offline, dropped, True, after.sources)
 
 
 def _append(
