@@ -1,6 +1,6 @@
-"""Join flights, planes and hourly weather into the features that are known when a flight is scheduled to leave.
+r"""Join flights, planes and hourly weather into the features that are known when a flight is scheduled to leave.
 
-    ray job submit --working-dir . -- python jobs/flight_features.py \
+    RAY_AUTH_MODE=token ray job submit --working-dir . -- python jobs/flight_features.py \
         --project examples/flights/mercury_project.py --lake /shared/lake
 
 Reads the Delta tables ``raw_flights``, ``raw_planes`` and ``raw_weather`` of the lake and writes ``flight_features``.
