@@ -68,7 +68,6 @@ def check(
     mercury quality check flights.parquet -c flights.odcs.yaml -o html=report.html --quarantine bad/
     """
     from mercury.quality import exit_code, load_contract
-    from mercury.quality.lineage import record
     from mercury.quality.report import render
     from mercury.quality.run import check as run_check
     from mercury.quality.source import NULL_TEXTS, open_source
@@ -85,7 +84,6 @@ def check(
         split = quarantine(source, agreed, folder, good=good, cap=cap)
         report = replace(report, quarantine=split.to_dict())
         click.echo(f"{split.bad_rows:,} bad rows, {split.written_rows:,} written to {split.bad_path}", err=True)
-    record(report)
     _write(report, outputs)
     click.echo(render(report, form), nl=False)
     return exit_code((result.verdict for result in report.results), fail_on)

@@ -1,4 +1,4 @@
-"""A check run as an OpenLineage event: the checked data set with the facet ``dataQualityAssertions``."""
+"""The results of a check run as the assertions of OpenLineage's facet ``dataQualityAssertions``."""
 
 from __future__ import annotations
 
@@ -10,10 +10,6 @@ from mercury.quality.results import Report, Result, Verdict
 def assertions(report: Report) -> list[dict[str, Any]]:
     """The facet's ``assertions``: one per result that was evaluated, and an error is not a success."""
     return [_assertion(result) for result in report.results if result.verdict is not Verdict.NOT_EVALUATED]
-
-
-def record(report: Report) -> None:
-    """Write the run's event where the project's settings say."""
 
 
 def _assertion(result: Result) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from random import Random
 
 import pyarrow as pa
 import pytest
@@ -218,6 +219,7 @@ def test_a_faulty_rule_is_told_with_its_line(tmp_path: Path, rule: str, told: st
         (contract_text("- {name: a, logicalTypeOptions: {minimum: 1}}"), "stands without a logicalType"),
         ("a: [1\n", "not YAML"),
         ("a: 1\nb: 2\na: 3\n", "'a' stands twice (first on line 1)"),
+        ("apiVersion: {}\nkind: DataContract\n", "{} cannot be read"),
         ("apiVersion: v2.2.2\nkind: DataContract\n", "'v2.2.2' cannot be read"),
         (contract_text().replace("schema:\n  - name: t\n", ""), "describes no table"),
         (contract_text("- {name: a}\n- {name: b}\n- {name: a}"), "the column 'a' stands twice"),
@@ -361,3 +363,33 @@ def test_count_queries_become_conditions_and_other_queries_are_listed(
     table = pa.table({"a": [1, -1, -2, None], "b": ["x", "y", "y", "y"]})
     result = run_check(table, contract).results[-1]
     assert (result.failed, result.verdict.value) == (2, "pass")
+
+
+def test_any_damage_to_a_contract_is_a_told_fault_and_never_a_crash(tmp_path: Path) -> None:
+    seed = 424
+    print("seed", seed)
+    random = Random(seed)
+    lines = Path("examples/flights/contracts/flights_history.odcs.yaml").read_text(encoding="utf-8").splitlines()
+    path = tmp_path / "damaged.yaml"
+    outcomes = {"read": 0, "refused": 0}
+    values = ["null", "[]", "{}", "-1", "''", "yes", "{a: 1}", "[1, x]", ".nan", "1e400", "2013-01-01", "'('"]
+    for _ in range(120):
+        damaged = list(lines)
+        for _ in range(random.randint(1, 3)):
+            number = random.randrange(2, len(damaged))
+            key, colon, _ = damaged[number].partition(": ")
+            match random.randrange(3):
+                case 0:
+                    del damaged[number]
+                case 1 if colon and "{" not in key:
+                    damaged[number] = f"{key}: {random.choice(values)}"
+                case _:
+                    damaged[number] = damaged[number].replace("e", "", 1)
+        path.write_text("\n".join(damaged), encoding="utf-8")
+        try:
+            load_contract(path)
+            outcomes["read"] += 1
+        except DefinitionError as error:
+            assert "damaged.yaml" in str(error)
+            outcomes["refused"] += 1
+    assert outcomes["refused"] > 40 and outcomes["read"] >= 5, outcomes

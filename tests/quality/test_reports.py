@@ -222,3 +222,10 @@ def test_the_json_form_has_golden_bytes(tmp_path: Path, monkeypatch: pytest.Monk
     found = check(table, contract_of(Path(), properties), now=datetime(2013, 1, 1, tzinfo=UTC))
     golden = Path(__file__).with_name("golden_report.json")
     assert render(replace(found, seconds=0.25), "json") == golden.read_text(encoding="utf-8")
+
+
+def test_assertions_are_those_of_the_openlineage_facet(report: Report) -> None:
+    from openlineage.client.generated import data_quality_assertions_dataset as facet
+
+    made = [facet.Assertion(**entry) for entry in assertions(report)]
+    assert facet.DataQualityAssertionsDatasetFacet(assertions=made).assertions == made

@@ -53,7 +53,7 @@ def schema_faults(document: Document) -> Iterator[Fault]:
         yield Fault(document.where(()), "the file is not a mapping", "Begin with apiVersion: v3.1.0")
         return
     version = data.get("apiVersion")
-    if version not in SCHEMAS:
+    if not isinstance(version, str) or version not in SCHEMAS:
         what = f"apiVersion {version!r} cannot be read"
         yield Fault(document.where(("apiVersion",)), what, f"Write one of {', '.join(SCHEMAS)}")
         return
