@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from mercury.streaming import Limits, status
+from mercury.definitions import Count, CountDistinct, Entity, FeatureView, Quantile
+from mercury.errors import DiskFullError
+from mercury.lake import Lake
+from mercury.streaming import FileSource, Limits, MemorySink, StreamJob, status
 from mercury.streaming.testing import Crash, CrashPoint, Replay
+from mercury.streaming.windows import PaneWindow
+from mercury.summaries import Summary, finish, merge
+from mercury.tables import Table
 from mercury.time import HOUR
 from tests.streaming import batch_twin as twin
 
@@ -116,4 +124,93 @@ def test_crashes_again_and_again_change_nothing(straight: dict[str, list[dict[st
             crashes += 1
 
     assert crashes > 3
+    assert twin.outcome(tmp_path) == straight
+
+
+VIEW = FeatureView(
+    "city_day",
+    entity=Entity("city", keys="city"),
+    source=twin.STREAM,
+    features={
+        "trips": Count(over="1d"),
+        "fare_p90": Quantile("fare", 0.9, over="1d"),
+        "sizes": CountDistinct("n", over="1d"),
+    },
+    hop="1h",
+)
+
+
+def test_feature_panes_are_the_summary_of_all_rows(tmp_path: Path) -> None:
+    run = replay(tmp_path)
+    run.run(drain=True, panes=[VIEW])
+    kept = PaneWindow.of_view(VIEW)
+    rows = Table.open(run.lake.stream_rows("trips")).read()
+
+    whole = kept.summarize(rows.select(list(twin.STREAM.schema)))
+    parts = {name: Table.open(f"{run.lake.panes('city_day')}/{name}").read() for name in whole.tables}
+
+    assert len(parts) == 3
+    got = Summary(kept.spec, {name: table.cast(whole.tables[name].schema) for name, table in parts.items()})
+    assert finish(merge([got])).equals(finish(whole))
+
+
+def test_a_sink_gets_closed_panes_once_with_the_watermark(tmp_path: Path) -> None:
+    sink = MemorySink()
+    replay(tmp_path).run(drain=True, panes=[VIEW], sinks=[sink])
+
+    ends: list[int] = []
+    for _, output in sorted(sink.epochs.items()):
+        if "city_day" in output.panes:
+            starts = output.panes["city_day"].tables["scalars"].column("pane_start").cast(pa.int64()).to_pylist()
+            assert all(start + HOUR <= output.watermark for start in starts)
+            ends += set(starts)
+    assert len(ends) == len(set(ends)) > 3
+
+
+def test_files_give_the_same_tables_as_the_broker_would(
+    straight: dict[str, list[dict[str, object]]], tmp_path: Path
+) -> None:
+    values = replay(tmp_path).values
+    for partition, items in values.items():
+        rows = {
+            "partition": [partition] * len(items),
+            "offset": list(range(len(items))),
+            "value": items,
+        }
+        (tmp_path / "events").mkdir(exist_ok=True)
+        pq.write_table(pa.table(rows), tmp_path / "events" / f"{partition}.parquet", row_group_size=100)
+
+    StreamJob(
+        twin.STREAM,
+        FileSource.of(tmp_path / "events"),
+        windows=twin.WINDOWS,
+        lake=Lake(str(tmp_path / "lake")),
+        state=tmp_path / "state",
+        limits=Limits(records=77),
+    ).run(drain=True)
+
+    got = twin.outcome(tmp_path)
+    for row in got["dead"]:
+        row["topic"] = "trips"
+    assert got == straight
+
+
+def test_a_full_disk_stops_the_run_and_the_next_goes_on(
+    straight: dict[str, list[dict[str, object]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append, calls = Table.append, []
+
+    def full_at_times(table: Table, *arguments: object, **options: object) -> object:
+        calls.append(table.uri)
+        if len(calls) in (4, 11, 12):
+            raise DiskFullError("no room", where=table.uri)
+        return append(table, *arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Table, "append", full_at_times)
+    run = replay(tmp_path)
+    for _ in range(3):
+        with pytest.raises(DiskFullError):
+            run.run(drain=True)
+    run.run(drain=True)
+
     assert twin.outcome(tmp_path) == straight
