@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mercury.errors import UnavailableError
+from mercury.runtime.tokens import ensure_token
 
 LOOPBACK = "127.0.0.1"
 
@@ -41,7 +42,7 @@ def ray_head(num_cpus: int, object_store_bytes: int, system_config: dict[str, in
     it ends or does not answer within `START_DEADLINE`.
     """
     program = Path(sys.executable).parent / "ray"
-    _ensure_token(program)
+    ensure_token(program)
     gcs, dashboard, *agents = _free_ports(6)
     names = (
         "dashboard-agent-listen-port",
@@ -109,14 +110,6 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait(_STOP_SECONDS)
-
-
-def _ensure_token(program: Path) -> None:
-    """`ray start` asks for a token only where there is one; `ray.init` would have made it."""
-    if os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH"):
-        return
-    if not (Path.home() / ".ray" / "auth_token").is_file():
-        subprocess.run([str(program), "get-auth-token", "--generate"], check=True, capture_output=True)
 
 
 def _free_ports(count: int) -> list[int]:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from mercury.errors import MissingDependencyError, UnavailableError
 from mercury.runtime.head import LOOPBACK, ray_head
 from mercury.runtime.java import java_command
+from mercury.runtime.tokens import use_token
 
 if TYPE_CHECKING:
     from mercury.config import Settings
@@ -194,6 +195,7 @@ def _join(address: str, runtime_env: Mapping[str, Any] | None) -> None:
     check_reachable(address)
     if address.partition(":")[0] in (LOOPBACK, "localhost"):
         stay_on_loopback()
+    use_token()
     try:
         ray.init(
             address=address,

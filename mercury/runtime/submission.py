@@ -8,7 +8,6 @@ run that failed or was stopped is followed by a new attempt, whose id ends in it
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import shlex
 import threading
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from mercury.definitions.base import canonical_json
 from mercury.errors import DeadlineExceededError, MercuryError, NotFoundError, UnavailableError, UsageError
+from mercury.runtime.tokens import ray_token
 
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
@@ -99,7 +99,7 @@ class JobClient:
 
         self.address = address
         try:
-            self._client: JobSubmissionClient = JobSubmissionClient(address, headers=_authorization(os.environ))
+            self._client: JobSubmissionClient = JobSubmissionClient(address, headers=_authorization())
         except Exception as error:
             raise UnavailableError(
                 f"no job server of Ray answers at {address}: {_one_line(error)}",
@@ -251,12 +251,8 @@ class JobClient:
         return "\n".join(f"    {line}" for line in lines[-_LOG_LINES_IN_ERROR:]) or None
 
 
-def _authorization(environment: Mapping[str, str]) -> dict[str, str]:
-    # Ray looks for a token only where token mode is set, which a process that has not joined the cluster cannot know.
-    token = environment.get("RAY_AUTH_TOKEN")
-    if not token:
-        file = Path(environment.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
-        token = file.read_text().strip() if file.is_file() else None
+def _authorization() -> dict[str, str]:
+    token = ray_token()
     return {"Authorization": f"Bearer {token}"} if token else {}
 
 

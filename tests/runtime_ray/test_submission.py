@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -27,8 +28,10 @@ with ray_session(address=LOCAL, num_cpus=4, dashboard=True, object_store_bytes=2
 @contextlib.contextmanager
 def job_server() -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A process that runs a cluster, and the address of its job server."""
+    # What an earlier Ray of this process left in the environment would hide what is missing in a fresh one.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     with subprocess.Popen(
-        [sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
     ) as server:
         assert server.stdin is not None and server.stdout is not None
         address = server.stdout.readline().strip()
