@@ -41,7 +41,7 @@ class DuckDB(Renderer):
     def from_naive(self, sql: str) -> str:
         return f"(CAST({sql} AS TIMESTAMP) AT TIME ZONE 'UTC')"
 
-    def checked(self, op: str, left: str, right: str) -> str:
+    def checked(self, kind: Kind, op: str, left: str, right: str) -> str:
         return f"TRY({left} {op} {right})"
 
     def divided(self, left: str, right: str) -> str:

@@ -88,7 +88,7 @@ class Renderer(ABC):
         """An instant from a time without a zone, which is UTC."""
 
     @abstractmethod
-    def checked(self, op: str, left: str, right: str) -> str:
+    def checked(self, kind: Kind, op: str, left: str, right: str) -> str:
         """``+``, ``-`` or ``*`` of 64-bit integers; NULL on overflow."""
 
     @abstractmethod
@@ -226,7 +226,9 @@ class Renderer(ABC):
 
     def _sum(self, term: Term) -> str:
         left, right = (self.value(arg) for arg in term.args)
-        return f"({left} {term.op} {right})" if term.kind is Kind.FLOAT else self.checked(term.op, left, right)
+        return (
+            f"({left} {term.op} {right})" if term.kind is Kind.FLOAT else self.checked(term.kind, term.op, left, right)
+        )
 
     def _quotient(self, term: Term) -> str:
         left, right = (self._double(arg) for arg in term.args)
@@ -240,7 +242,7 @@ class Renderer(ABC):
 
     def _neg(self, term: Term) -> str:
         operand = self.value(term.args[0])
-        return f"(- {operand})" if term.kind is Kind.FLOAT else self.checked("-", self.integer(0), operand)
+        return f"(- {operand})" if term.kind is Kind.FLOAT else self.checked(term.kind, "-", self.integer(0), operand)
 
     def _shift(self, term: Term) -> str:
         assert isinstance(term.value, int)
@@ -292,7 +294,7 @@ class Renderer(ABC):
         if term.kind is Kind.FLOAT:
             return f"abs({operand})"
         zero = self.integer(0)
-        return f"(CASE WHEN {operand} < {zero} THEN {self.checked('-', zero, operand)} ELSE {operand} END)"
+        return f"(CASE WHEN {operand} < {zero} THEN {self.checked(term.kind, '-', zero, operand)} ELSE {operand} END)"
 
     def _call_sign(self, term: Term) -> str:
         operand, zero = self.value(term.args[0]), self.integer(0)

@@ -59,9 +59,12 @@ class Spark(Renderer):
     def from_naive(self, sql: str) -> str:
         return f"CAST({sql} AS TIMESTAMP)"
 
-    def checked(self, op: str, left: str, right: str) -> str:
+    def checked(self, kind: Kind, op: str, left: str, right: str) -> str:
         function = {"+": "try_add", "-": "try_subtract", "*": "try_multiply"}[op]
-        return f"{function}({left}, {right})"
+        result = f"{function}({left}, {right})"
+        # The optimizer regroups sums and products of integers by their constants, and moves their overflow with them;
+        # it does not look through a bitwise or.
+        return f"({result} | 0L)" if kind is Kind.INT and op != "-" else result
 
     def divided(self, left: str, right: str) -> str:
         plain = f"{left} div NULLIF({right}, 0L)"
