@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from mercury.errors import FencedError, TableNotFoundError
+from mercury.streaming.sinks.delta import COMPACT_EVERY, compact
 from mercury.streaming.watermarks import BEGINNING, END
 from mercury.tables import Table, Transaction
 
@@ -118,6 +119,8 @@ class JobLog:
         )
         if commit.skipped:
             raise fenced(self._job, entry.epoch)
+        if entry.epoch % COMPACT_EVERY == 0:
+            compact(table)
 
 
 def fenced(job: str, epoch: int) -> FencedError:

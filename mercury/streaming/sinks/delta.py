@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 
 import pyarrow as pa
 
+from mercury.errors import ConflictError
 from mercury.lake import Lake
 from mercury.streaming.sinks.base import EpochOutput
 from mercury.tables import Table, Transaction
 
-SCALARS = "scalars"
+COMPACT_EVERY = 100
+"""Short epochs make many small files; so many of them are joined at once."""
 
 
 class DeltaSink:
@@ -24,6 +27,7 @@ class DeltaSink:
     ----------
     lake : addresses of the tables.
     stream : name of the stream.
+    compact_every : epochs between two joinings of the small files that epochs leave.
     probe : called with a step's name after each commit; tests crash there.
     """
 
@@ -33,9 +37,11 @@ class DeltaSink:
         stream: str,
         *,
         storage_options: Mapping[str, str] | None = None,
+        compact_every: int = COMPACT_EVERY,
         probe: Callable[[str], None] = lambda step: None,
     ) -> None:
         self._lake, self._stream, self._options, self._probe = lake, stream, storage_options, probe
+        self._compact_every = compact_every
         self._tables: dict[str, Table] = {}
 
     def open(self, job: str) -> None:
@@ -46,11 +52,14 @@ class DeltaSink:
         self._append("rows", self._lake.stream_rows(self._stream), output.rows, output)
         self._append("late", self._lake.stream_late(self._stream), output.late, output)
         self._append("dead_letters", self._lake.stream_dead_letters(self._stream), output.dead_letters, output)
-        for name, table in sorted(output.windows.items()):
-            self._append(f"windows/{name}", self._lake.window(name), table, output)
+        for name, rows in sorted(output.windows.items()):
+            self._append(f"windows/{name}", self._lake.window(name), rows, output)
         for name, summary in sorted(output.panes.items()):
-            for part, table in sorted(summary.tables.items()):
-                self._append(f"panes/{name}/{part}", f"{self._lake.panes(name)}/{part}", table, output)
+            for part, state in sorted(summary.tables.items()):
+                self._append(f"panes/{name}/{part}", f"{self._lake.panes(name)}/{part}", state, output)
+        if output.epoch % self._compact_every == 0:
+            for table in self._tables.values():
+                compact(table)
 
     def close(self) -> None:
         """Nothing is held open."""
@@ -66,3 +75,9 @@ class DeltaSink:
         if uri not in self._tables:
             self._tables[uri] = Table.create(uri, schema, exist_ok=True, storage_options=self._options)
         return self._tables[uri]
+
+
+def compact(table: Table) -> None:
+    """Join a table's small files; left for another time when somebody else changes the table at this moment."""
+    with contextlib.suppress(ConflictError):
+        table.compact()
