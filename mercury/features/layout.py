@@ -32,16 +32,13 @@ import pyarrow.compute as pc
 from mercury.errors import (
     CommitConflictError,
     CorruptDataError,
-    DiskFullError,
     NotFoundError,
     SchemaError,
     UsageError,
 )
 from mercury.features.instants import UTC_MICROSECONDS
+from mercury.features.run_files import BACKFILL, FORMAT, read_run, sync_folder, write_run, write_synced
 from mercury.runtime.hashing import bucket_of
-
-FORMAT = 1
-"""Version of the manifest, of the runs and of the bucket function; a reader refuses a greater one."""
 
 EVENT_TIME = "__event_time"
 CREATED_TIME = "__created_time"
@@ -58,7 +55,6 @@ GRACE_SECONDS = 600.0
 
 _COMMIT_ATTEMPTS = 20
 _KEPT_MANIFESTS = 2
-BACKFILL = "Run `mercury features backfill` for the view"
 
 
 @dataclass(frozen=True)
@@ -234,7 +230,7 @@ class FeatureRuns:
         try:
             for bucket, part in split(fitted, before.keys, before.buckets):
                 name = f"bucket={bucket}/run-{token}.arrow"
-                _write_run(self.folder / name, sort_rows(part, before.keys), before)
+                write_run(self.folder / name, sort_rows(part, before.keys), before.view)
                 written.append(Run(name, bucket, part.num_rows, 0))
 
             def add(now: Manifest) -> Manifest | None:
@@ -284,7 +280,7 @@ class FeatureRuns:
                     continue
                 rows = self._read(before, runs)
                 name = f"bucket={bucket}/run-{token}.arrow"
-                _write_run(self.folder / name, sort_rows(rows, before.keys), before)
+                write_run(self.folder / name, sort_rows(rows, before.keys), before.view)
                 merged[bucket] = Run(name, bucket, rows.num_rows, max(run.generation for run in runs))
                 replaced.update(run.path for run in runs)
             if not merged:
@@ -376,7 +372,7 @@ class FeatureRuns:
         target = self._manifest_path(manifest.generation)
         temporary = self.folder / f".manifest-{uuid.uuid4().hex}"
         try:
-            _write_synced(temporary, manifest.to_json())
+            write_synced(temporary, manifest.to_json())
             try:
                 # A link fails when the name exists, where a rename would replace it: this is the compare-and-swap.
                 os.link(temporary, target)
@@ -384,13 +380,13 @@ class FeatureRuns:
                 return False
         finally:
             temporary.unlink(missing_ok=True)
-        _sync_folder(self.folder)
+        sync_folder(self.folder)
         for old in self._generations()[:-_KEPT_MANIFESTS]:
             self._manifest_path(old).unlink(missing_ok=True)
         return True
 
     def _read(self, manifest: Manifest, runs: Sequence[Run]) -> pa.Table:
-        tables = [_read_run(self.folder / run.path, manifest.schema) for run in runs]
+        tables = [read_run(self.folder / run.path, manifest.schema) for run in runs]
         return pa.concat_tables(tables) if tables else manifest.schema.empty_table()
 
     def _discard(self, runs: Sequence[Run]) -> None:
@@ -461,66 +457,3 @@ def _fit(rows: pa.Table, manifest: Manifest) -> pa.Table:
         if fitted[name].null_count:
             raise SchemaError(f"column {name!r} of view {manifest.view!r} has {fitted[name].null_count} nulls")
     return fitted
-
-
-def _write_run(path: Path, rows: pa.Table, manifest: Manifest) -> None:
-    path.parent.mkdir(exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        _write_synced(temporary, run_bytes(rows, manifest.view))
-        temporary.rename(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    _sync_folder(path.parent)
-
-
-def run_bytes(rows: pa.Table, view: str) -> pa.Buffer:
-    """The bytes of a run: one uncompressed IPC record batch, whose metadata says format and view."""
-    metadata = {b"mercury.format": str(FORMAT).encode(), b"mercury.view": view.encode()}
-    sink = pa.BufferOutputStream()
-    schema = rows.schema.with_metadata(metadata)
-    with pa.ipc.new_file(sink, schema) as writer:
-        for batch in rows.combine_chunks().to_batches():
-            writer.write_batch(batch.replace_schema_metadata(metadata))
-    return sink.getvalue()
-
-
-def _read_run(path: Path, schema: pa.Schema) -> pa.Table:
-    try:
-        source = pa.memory_map(str(path))
-    except FileNotFoundError as error:
-        raise CorruptDataError("a run that the manifest names is missing", where=str(path), fix=BACKFILL) from error
-    with source:
-        try:
-            rows = pa.ipc.open_file(source).read_all()
-        except (pa.ArrowInvalid, OSError) as error:
-            raise CorruptDataError(f"a run cannot be read: {error}", where=str(path), fix=BACKFILL) from error
-    found = (rows.schema.metadata or {}).get(b"mercury.format")
-    if found != str(FORMAT).encode():
-        raise CorruptDataError(f"run format {found!r} is not {FORMAT}", where=str(path), fix="Upgrade Mercury")
-    rows = rows.replace_schema_metadata(None)
-    if not rows.schema.equals(schema):
-        raise CorruptDataError("a run has other columns than its manifest says", where=str(path))
-    return rows
-
-
-def _write_synced(path: Path, data: bytes | pa.Buffer) -> None:
-    try:
-        with path.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        if error.errno in (28, 122):  # ENOSPC, EDQUOT
-            raise DiskFullError(
-                "no room for feature rows; nothing was written", where=str(path.parent), fix="Free space and run again"
-            ) from error
-        raise
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -11,9 +11,10 @@ import pyarrow as pa
 import pytest
 
 from mercury.errors import CommitConflictError, CorruptDataError, DiskFullError, NotFoundError, SchemaError, UsageError
-from mercury.features import layout
+from mercury.features import layout, run_files
 from mercury.features.instants import UTC_MICROSECONDS
-from mercury.features.layout import CREATED_TIME, EPOCH, EVENT_TIME, FeatureRuns, Manifest, run_bytes, sort_rows
+from mercury.features.layout import CREATED_TIME, EPOCH, EVENT_TIME, FeatureRuns, Manifest, sort_rows
+from mercury.features.run_files import run_bytes
 from mercury.runtime.hashing import bucket_of
 
 FEATURES = pa.schema({"k": pa.string(), "x": pa.float64()})
@@ -119,7 +120,7 @@ def test_a_crash_before_the_manifest_leaves_nothing_visible(runs: FeatureRuns, m
 
 def test_a_full_disk_leaves_nothing_half_written(runs: FeatureRuns, monkeypatch: pytest.MonkeyPatch) -> None:
     written = []
-    original = layout.os.fsync
+    original = run_files.os.fsync
 
     def full(handle: int) -> None:
         written.append(handle)
@@ -127,7 +128,7 @@ def test_a_full_disk_leaves_nothing_half_written(runs: FeatureRuns, monkeypatch:
             raise OSError(28, "No space left on device")
         original(handle)
 
-    monkeypatch.setattr(layout.os, "fsync", full)
+    monkeypatch.setattr(run_files.os, "fsync", full)
     with pytest.raises(DiskFullError, match="nothing was written"):
         runs.append(random_rows(2, 100), epoch=2)
     monkeypatch.undo()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -116,8 +117,7 @@ def test_epochs_of_any_length_give_the_rows_of_one_batch(store: FeatureStore, st
     rows = events()
     sink = FeatureSink(store, [VIEW])
     sink.open("job")
-    for output in epochs(rows, step):
-        commit(store, output)
+    for output in islice(epochs(rows, step), 30):
         sink.write(output)
     until = output.watermark - output.watermark % HOUR
     assert rows_of(store).equals(wanted(rows, until))

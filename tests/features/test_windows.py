@@ -134,7 +134,7 @@ def test_two_keys_and_sparse_events_with_windows_that_empty_again() -> None:
     rows = events(4, 60, keys=5, span=400 * HOUR)
     of = view(keys=("k", "j"))
     out = feature_rows(panes_of(rows, of), of, until=10**15)
-    assert check(rows, of, out, 120) == 120
+    assert check(rows, of, out, 50) == 50
     last = out.filter(pc.equal(out[EVENT_TIME], pc.max(out[EVENT_TIME])))
     assert (last["count"][0].as_py(), last["sum_n"][0].as_py(), last["p90"][0].as_py()) == (0, None, None)
 
