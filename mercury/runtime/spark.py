@@ -116,10 +116,7 @@ def spark_session(
         spark = starting.result(timeout=deadline)
     except concurrent.futures.TimeoutError:
         late = _too_late(app, executors, cores, memory, deadline)
-        # The start waits in a call to this actor: without it the thread comes back, with an error.
-        _kill_master(app)
-        starter.join(_STOP_SECONDS)
-        _stop()
+        _abandon(app, starter)
         raise late from None
     except Exception as error:
         _stop()
@@ -190,9 +187,22 @@ def _too_late(app: str, executors: int, cores: int, memory: str, deadline: float
     )
 
 
-def _kill_master(app: str) -> None:
+def _abandon(app: str, starter: threading.Thread) -> None:
+    """End a start that hangs, in a call to RayDP's master or in the JVM that waits for it, so that its thread ends.
+
+    RayDP holds a lock while it starts, so stopping it before the thread has ended would hang as well.
+    """
     import ray
+    from pyspark import SparkContext
     from raydp.spark.ray_cluster_master import RAYDP_SPARK_MASTER_SUFFIX
 
     with contextlib.suppress(ValueError):
         ray.kill(ray.get_actor(app + RAYDP_SPARK_MASTER_SUFFIX))
+    starter.join(_STOP_SECONDS / 2)
+    if starter.is_alive() and SparkContext._gateway is not None:
+        SparkContext._gateway.proc.kill()
+        # The next session must start another JVM.
+        SparkContext._gateway = SparkContext._jvm = None
+        starter.join(_STOP_SECONDS)
+    if not starter.is_alive():
+        _stop()
