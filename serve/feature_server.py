@@ -9,6 +9,7 @@ which `mercury serve` sets to loopback.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,10 @@ from starlette.applications import Starlette
 
 
 def app(args: Mapping[str, str]) -> Application:
-    """The application for ``serve run`` and for a config file; ``args`` may name the ``project`` file."""
+    """The application for ``serve run`` and for a config file; ``args`` may name the ``project`` file and
+    the ``state`` folder."""
     project = Path(args["project"]) if "project" in args else None
+    state = {"MERCURY_STATE": args["state"]} if "state" in args else {}
 
     def build() -> Starlette:
         # Runs in the replica: neither a mapped store nor an application can be sent there.
@@ -29,7 +32,7 @@ def app(args: Mapping[str, str]) -> Application:
         from mercury.features.http import build_app
         from mercury.projects import load_project
 
-        settings = load_settings(project)
+        settings = load_settings(project, {**os.environ, **state})
         return build_app(load_project(settings.project), FeatureStore.of(settings).reader())
 
     return build_deployment(build).bind()

@@ -42,7 +42,6 @@ class KafkaReplayer:
             enable_idempotence=True,
             linger_ms=50,
             batch_size=256 * 1024,
-            buffer_memory=64 * 1024 * 1024,
         )
 
     def deliver(self, stop: int) -> None:

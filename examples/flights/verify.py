@@ -33,14 +33,14 @@ WINDOWS = {
         SELECT date_trunc('hour', ts) AS window_start, carrier,
                count(*) FILTER (kind = 'departure') AS departures, count(*) FILTER (kind = 'arrival') AS arrivals,
                count(*) FILTER (kind = 'cancellation') AS cancellations,
-               sum(dep_delay) FILTER (kind = 'departure') / count(dep_delay) FILTER (kind = 'departure')
+               sum(dep_delay) FILTER (kind = 'departure') / nullif(count(dep_delay) FILTER (kind = 'departure'), 0)
                    AS dep_delay_mean,
                max(dep_delay) FILTER (kind = 'departure') AS dep_delay_max
         FROM kept GROUP BY ALL
     """,
     "origin_hourly": """
         SELECT date_trunc('hour', ts) AS window_start, origin, count(*) FILTER (kind = 'departure') AS departures,
-               count(*) FILTER (kind = 'departure' AND dep_delay > 15) / count(*) FILTER (kind = 'departure')
+               count(*) FILTER (kind = 'departure' AND dep_delay > 15) / nullif(count(*) FILTER (kind = 'departure'), 0)
                    AS late_share,
                sum(distance) FILTER (kind = 'departure') AS miles
         FROM kept GROUP BY ALL
@@ -111,6 +111,4 @@ def _rounded(connection: duckdb.DuckDBPyConnection, query: str) -> str:
 
 
 def _count(connection: duckdb.DuckDBPyConnection, query: str) -> int:
-    row = connection.sql(query).fetchone()
-    assert row is not None
-    return int(row[0])
+    return int(connection.execute(query).fetchall()[0][0])

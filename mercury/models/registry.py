@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mercury.config import Settings
-
 from mercury.errors import DataError, NotFoundError, did_you_mean
 from mercury.models.encoding import Encoding
 from mercury.models.training import Trained

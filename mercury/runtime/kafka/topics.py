@@ -27,10 +27,14 @@ def create_topic(
     name: str,
     partitions: int = 1,
     *,
+    retention_ms: int | None = None,
     exist_ok: bool = False,
     options: Mapping[str, Any] | None = None,
 ) -> None:
     """Make a topic with one replica; it can be written to when this returns.
+
+    ``retention_ms`` is how long events are kept by their own time stamps, -1 for ever; None leaves it to the broker.
+    Events that are older than it when they are written, as in a replay, are deleted within minutes.
 
     Raises `ConflictError` when there is one of this name (unless ``exist_ok``), `BrokerUnavailableError`.
     """
@@ -38,7 +42,10 @@ def create_topic(
 
     with _admin(bootstrap, options) as admin:
         try:
-            admin.create_topics({name: {"num_partitions": partitions, "replication_factor": 1}}, wait_for_metadata=True)
+            topic: dict[str, Any] = {"num_partitions": partitions, "replication_factor": 1}
+            if retention_ms is not None:
+                topic["configs"] = {"retention.ms": str(retention_ms)}
+            admin.create_topics({name: topic}, wait_for_metadata=True)
         except TopicAlreadyExistsError as error:
             if not exist_ok:
                 raise ConflictError(f"the topic {name!r} exists", where=bootstrap, fix="Choose another name") from error

@@ -1,0 +1,70 @@
+"""Ray Serve applications of a project, on loopback, up for the length of a block."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mercury.errors import NotFoundError, PortInUseError
+
+if TYPE_CHECKING:
+    from mercury.config import Settings
+
+APPLICATIONS = {"models": ("serve/model_server.py", "/"), "features": ("serve/feature_server.py", "/features")}
+"""Application name to the file that builds it and the path that it answers under."""
+
+
+@contextlib.contextmanager
+def serving(settings: Settings, *, port: int = 8000) -> Iterator[str]:
+    """Deploy the applications on the Ray of this process and give their address; they end with the block.
+
+    Raises `PortInUseError` when something else listens there.
+    """
+    import logging
+
+    from ray import serve
+
+    _require_free(settings.host, port)
+    serve.start(http_options={"host": settings.host, "port": port}, proxy_location="HeadOnly")
+    arguments = {"project": str(settings.project), "state": str(settings.state)}
+    try:
+        for name, (path, prefix) in APPLICATIONS.items():
+            build = _load(path).app
+            serve.run(build(arguments), name=name, route_prefix=prefix, logging_config={"log_level": logging.WARNING})
+        yield f"http://{settings.host}:{port}"
+    finally:
+        serve.shutdown()
+
+
+def _require_free(host: str, port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise PortInUseError(f"port {port} is taken", where=host, fix="Choose another one with --port") from error
+
+
+def _load(path: str) -> Any:
+    """A module of the ``serve`` folder: of the checkout that Mercury runs from, or the one that its wheel installed.
+
+    Its classes are pickled by value, since workers cannot import it by name.
+    """
+    from ray import cloudpickle
+
+    for root in (Path(__file__).parents[2], Path(sys.prefix) / "share" / "mercury"):
+        if (root / path).exists():
+            name = "mercury_" + Path(path).stem
+            spec = importlib.util.spec_from_file_location(name, root / path)
+            assert spec is not None and spec.loader is not None
+            module = importlib.util.module_from_spec(spec)
+            sys.modules[name] = module
+            spec.loader.exec_module(module)
+            cloudpickle.register_pickle_by_value(module)
+            return module
+    raise NotFoundError(f"{path!r} is not installed", fix="Run from a checkout, or reinstall mercury-platform")

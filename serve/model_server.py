@@ -1,0 +1,9 @@
+"""The model server as a Ray Serve application: the champions of a project by the Open Inference Protocol v2.
+
+serve run serve.model_server:app project=mercury_project.py
+mercury serve
+"""
+
+from mercury.models.serving import application as app
+
+__all__ = ["app"]
