@@ -114,6 +114,8 @@ def _contracts(project: Project, file: Path) -> Iterator[tuple[str, str]]:
 def _expressions(project: Project) -> Iterator[tuple[Named, Stream | BatchTable, str, bool]]:
     """Each expression of the project: its owner, the source of its rows, its text, whether it is a condition."""
     for part in project.definitions:
+        if isinstance(part, Stream) and part.heartbeat is not None:
+            yield part, part, part.heartbeat, True
         aggregates: dict[str, str | Aggregate] = {}
         source: Stream | BatchTable | None = None
         if isinstance(part, Window):

@@ -9,6 +9,9 @@ left; so each is an event of its own, in the order of delivery:
 - one in 1,000 is malformed, or breaks the contract;
 - a few come three to twelve hours late, after their window has closed.
 
+Once an hour the feed sends a heartbeat into each partition, as change feeds do: at night nothing leaves New York, and
+without it nobody could tell a quiet hour from a lost one.
+
 The faults are drawn with a fixed seed, so every run replays the same feed.
 """
 
@@ -28,12 +31,14 @@ import pyarrow as pa
 import pyarrow.csv as csv
 
 from mercury.errors import MissingDependencyError
+from mercury.time import to_iso
 
 SEED = 2013
 OUT_OF_ORDER = 0.10
 DUPLICATES = 0.005
 MALFORMED = 0.001
 VERY_LATE = 0.00002
+PARTITIONS = 4
 HOUR = 3_600_000_000
 MINUTE = 60_000_000
 
@@ -109,13 +114,15 @@ def _arrivals(frame: pd.DataFrame) -> pd.Series:
 class Feed:
     """Events in the order of delivery: what goes into the topic, one entry each.
 
-    ``delivered`` is in microseconds UTC and increases; ``key`` is the flight's id, which puts all events of a flight
-    into one partition. ``counts`` says how many of each fault were planted.
+    ``delivered`` is in microseconds UTC and increases; ``keys`` are the flights' ids, which put all events of a flight
+    into one partition. ``partitions`` is -1 where the key decides, and names that of a heartbeat, whose key is empty.
+    ``counts`` says how many of each fault were planted.
     """
 
     delivered: np.ndarray
     keys: list[bytes]
     values: list[bytes]
+    partitions: np.ndarray
     counts: dict[str, int]
 
     def __len__(self) -> int:
@@ -150,19 +157,26 @@ def feed(flights: pa.Table) -> Feed:
     keys += [keys[i] for i in twice] + [keys[i] for i in broken]
     values += [values[i] for i in twice] + [_break(values[i], random) for i in broken]
     again = delivered[twice] + random.integers(1_000_000, 10 * MINUTE, len(twice))
-    delivered = np.concatenate([delivered, again, delivered[broken]])
+    beats = np.arange(delivered.min() // HOUR + 1, delivered.max() // HOUR + 1) * HOUR
+    delivered = np.concatenate([delivered, again, delivered[broken], np.repeat(beats, PARTITIONS)])
+    partitions = np.full(len(delivered), -1)
+    partitions[len(keys) :] = np.tile(np.arange(PARTITIONS), len(beats))
+    keys += [b""] * (len(beats) * PARTITIONS)
+    values += [orjson.dumps({"kind": "heartbeat", "ts": to_iso(beat)}) for beat in beats for _ in range(PARTITIONS)]
 
     order = np.argsort(delivered, kind="stable")
     return Feed(
         delivered=delivered[order],
         keys=[keys[i] for i in order],
         values=[values[i] for i in order],
+        partitions=partitions[order],
         counts={
             "honest": count,
             "out_of_order": int(slow.sum()),
             "very_late": int(late.sum()),
             "duplicates": len(twice),
             "malformed": len(broken),
+            "heartbeats": len(beats) * PARTITIONS,
         },
     )
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from flights import events, verify
 from flights.board import Step
-from flights.replay import PARTITIONS, FileReplayer, KafkaReplayer, Replayer
+from flights.replay import FileReplayer, KafkaReplayer, Replayer
 from flights.requests import FlightRequests
 from mercury.definitions import FeatureView, Model, Stream, Window
 from mercury.errors import DataError, DeadlineExceededError
@@ -136,9 +136,11 @@ class LiveStream:
         windows = {window.name: Table.open(lake.window(window.name)).read() for window in story.project.of(Window)}
         story.outcome["verified"] = verify.compare(self._feed.values, rows, late, dead, windows)
         late_rows = 0 if late is None else late.num_rows
-        duplicates = len(self._feed) - rows.num_rows - late_rows - dead
+        beats = self._feed.counts["heartbeats"]
+        duplicates = len(self._feed) - beats - rows.num_rows - late_rows - dead
         story.outcome["stream"] = {
-            "events": len(self._feed),
+            "events": len(self._feed) - beats,
+            "heartbeats": beats,
             "rows": rows.num_rows,
             "late": late_rows,
             "duplicates": duplicates,
@@ -170,11 +172,11 @@ class LiveStream:
         topic = self._stream.source.topic
         if topic in list_topics(address):
             delete_topic(address, topic)
-        create_topic(address, topic, PARTITIONS, retention_ms=-1)
+        create_topic(address, topic, events.PARTITIONS, retention_ms=-1)
         self._replayer = KafkaReplayer(self._feed, address, topic)
         story.services.callback(self._replayer.close)
         story.outcome["addresses"]["kafka"] = address
-        shown.note(f"Apache Kafka at {address}, topic {topic} with {PARTITIONS} partitions")
+        shown.note(f"Apache Kafka at {address}, topic {topic} with {events.PARTITIONS} partitions")
         return KafkaSource(address, topic)
 
     def _advance(self, stop: int, shown: Step) -> None:

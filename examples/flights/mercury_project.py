@@ -45,6 +45,9 @@ flights = Stream(
     event_time="ts",
     key="event_id",
     lateness="2h",
+    # A replayed year passes in a minute and pauses while the story trains: a quiet minute is no idle partition.
+    idle_timeout="15m",
+    heartbeat="kind = 'heartbeat'",
     contract="contracts/flights.odcs.yaml",
 )
 

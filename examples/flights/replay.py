@@ -9,10 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from flights.events import Feed
+from flights.events import PARTITIONS, Feed
 from mercury.runtime.hashing import bucket_of
-
-PARTITIONS = 4
 
 
 class Replayer(Protocol):
@@ -48,8 +46,9 @@ class KafkaReplayer:
         """Send up to event ``stop`` and wait until the broker has all of it."""
         send, topic = self._producer.send, self._topic
         for row in range(self._at, stop):
-            at = int(self._feed.delivered[row]) // 1000
-            send(topic, key=self._feed.keys[row], value=self._feed.values[row], timestamp_ms=at)
+            at, partition = int(self._feed.delivered[row]) // 1000, int(self._feed.partitions[row])
+            place = {"key": self._feed.keys[row]} if partition < 0 else {"partition": partition}
+            send(topic, value=self._feed.values[row], timestamp_ms=at, **place)
         self._producer.flush()
         self._at = max(self._at, stop)
 
@@ -72,7 +71,8 @@ class FileReplayer:
             return
         rows = slice(self._at, stop)
         keys = pa.array(self._feed.keys[rows], pa.binary())
-        partition = np.asarray(bucket_of([keys], PARTITIONS), dtype=np.int32)
+        told = self._feed.partitions[rows]
+        partition = np.where(told < 0, bucket_of([keys], PARTITIONS), told).astype(np.int32)
         offset = np.empty(len(partition), dtype=np.int64)
         for number in range(PARTITIONS):
             mine = partition == number

@@ -72,11 +72,13 @@ class FlightRequests:
         assert model.service is not None
         labels = served.select([*self._keys, model.event_time])
         joined = training_set(FeatureStore.of(settings), model.service, labels, event_time=model.event_time)
-        differing = sum(
-            not _same(mine, theirs)
+        differing = {
+            name: sum(
+                not _same(mine, theirs)
+                for mine, theirs in zip(served[name].to_pylist(), joined[name].to_pylist(), strict=True)
+            )
             for name in self._features
-            for mine, theirs in zip(served[name].to_pylist(), joined[name].to_pylist(), strict=True)
-        )
+        }
         truth = examples(model, settings).select(["flight_id", LABEL])
         landed = served.select(["flight_id", "probability"]).join(truth, "flight_id", join_type="inner")
         scores = quality(
@@ -89,7 +91,8 @@ class FlightRequests:
             "median_ms": round(statistics.median(self._milliseconds), 2),
             "p99_ms": round(float(np.quantile(self._milliseconds, 0.99)), 2),
             "values": served.num_rows * len(self._features),
-            "differing": differing,
+            "differing": sum(differing.values()),
+            "differing_by_feature": {name: count for name, count in differing.items() if count},
             "ids": len(pc.unique(served["prediction_id"])),
             "model_versions": sorted(set(served["model_version"].to_pylist())),
             "auc": round(scores["auc"], 4),

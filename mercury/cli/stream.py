@@ -182,6 +182,7 @@ def _numbers(counts: Counts) -> dict[str, Any]:
         "rows": counts.rows,
         "late": counts.late,
         "duplicates": counts.duplicates,
+        "heartbeats": counts.heartbeats,
         "dead": counts.dead,
         "dead_kinds": dict(counts.dead_kinds),
         "windows": dict(counts.windows),

@@ -41,6 +41,8 @@ class Stream(Named):
     idle_timeout : a partition that is silent for so long, and read to its end, does not hold back the watermark.
     future_limit : an event time further than this ahead of the clock of the run is a dead letter.
     dedup : how long keys are remembered, in event time; None remembers them for ``lateness``.
+    heartbeat : SQL condition on the rows that only tell how far time has come: they advance their partition's event
+        time, so that windows close while nothing happens, and go nowhere else. Keys and contract do not apply to them.
     """
 
     source: Kafka | None = None
@@ -52,6 +54,7 @@ class Stream(Named):
     idle_timeout: str = "30s"
     future_limit: str = "1d"
     dedup: str | None = None
+    heartbeat: str | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

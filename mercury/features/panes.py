@@ -22,7 +22,7 @@ from mercury.features.store import FeatureStore
 from mercury.features.windows import PANE, feature_rows, longest, pane_spec
 from mercury.summaries import SCALARS, Summary, empty
 from mercury.tables import Table
-from mercury.time import floor, to_iso
+from mercury.time import duration, floor, to_iso
 
 TRANSACTION = "panes"
 """Application id of the rows made from panes; its version is the last boundary made, in microseconds."""
@@ -79,7 +79,7 @@ class FeatureSink:
             sources = {PANES: view.source.address if view.source else "", OFFSETS: dict(output.provenance)}
             advance(self._store, view, history, until, epoch=output.epoch, sources=sources)
             if self._online:
-                publish(self._store, view)
+                publish(self._store, view, until=_known_until(view, output.watermark))
 
     def close(self) -> None:
         """Forget what is held."""
@@ -196,6 +196,18 @@ def _reached(watermark: int | None, history: PaneHistory, until: int | None = No
     if watermark >= DRAINED:
         return last if until is None else max(last, floor(until, history.view.hop_length))
     return floor(watermark, history.view.hop_length)
+
+
+def _known_until(view: FeatureView, watermark: int) -> int | None:
+    """The time by which a row must be known to go online; None when every row that was made is.
+
+    A row that waits for an embargo beyond the stream's lateness would hide the one before it from requests.
+    """
+    assert isinstance(view.source, Stream)
+    lateness = duration(view.source.lateness)
+    if view.availability_delay <= lateness or watermark >= DRAINED:
+        return None
+    return watermark + lateness
 
 
 def made_until(runs: FeatureRuns) -> int:

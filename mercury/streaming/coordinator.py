@@ -319,6 +319,7 @@ def _counts(results: Sequence[PartitionResult], output: EpochOutput, closed: Map
         rows=output.rows.num_rows,
         late=output.late.num_rows,
         duplicates=sum(result.duplicates for result in results),
+        heartbeats=sum(result.heartbeats for result in results),
         dead=output.dead_letters.num_rows,
         dead_kinds=dict(sorted(Counter(output.dead_letters.column("kind").to_pylist()).items())),
         windows=windows,

@@ -28,27 +28,46 @@ def empty_memory(schema: pa.Schema, keys: Sequence[str]) -> pa.Table:
 
 
 def deduplicate(
-    rows: pa.Table, keys: Sequence[str], event_times: np.ndarray, latest: int, ttl: int, memory: pa.Table
+    rows: pa.Table,
+    keys: Sequence[str],
+    event_times: np.ndarray,
+    latest: int,
+    ttl: int,
+    memory: pa.Table,
+    passing: np.ndarray | None = None,
 ) -> tuple[np.ndarray, pa.Table]:
     """Which rows of one partition, in offset order, are duplicates, and the keys to remember of the others.
 
     Parameters
     ----------
-    rows : holds the key columns, without nulls.
+    rows : holds the key columns, without nulls but in passing rows.
     event_times : int64 µs, one per row.
     latest : greatest event time of the partition before these rows, or `watermarks.BEGINNING`.
     ttl : microseconds.
     memory : the keys remembered so far; see `empty_memory`.
+    passing : mask of rows that only advance event time; None for none. They are no duplicates and are not remembered.
 
     Returns a mask of the duplicates, and additions for `remember`.
     """
     thresholds = watermarks.before(event_times, latest, ttl)
     seen = np.maximum.accumulate(np.maximum(event_times, latest)) if len(event_times) else event_times
+    if passing is None or not passing.any():
+        return _find(rows, keys, thresholds, seen, memory)
+    events = ~passing
+    duplicate = np.zeros(len(event_times), dtype=np.bool_)
+    duplicate[events], additions = _find(rows.filter(pa.array(events)), keys, thresholds[events], seen[events], memory)
+    return duplicate, additions
+
+
+def _find(
+    rows: pa.Table, keys: Sequence[str], thresholds: np.ndarray, seen: np.ndarray, memory: pa.Table
+) -> tuple[np.ndarray, pa.Table]:
+    """The mask and additions of rows which all count."""
     known = memory.num_rows
     codes, distinct = _codes([_joined(memory.column(key), rows.column(key)) for key in keys])
     remembered = np.full(distinct, _NEVER, dtype=np.int64)
     remembered[codes[:known]] = memory.column(REMEMBERED).to_numpy()
-    duplicate = np.zeros(len(event_times), dtype=np.bool_)
+    duplicate = np.zeros(rows.num_rows, dtype=np.bool_)
     last = np.full(distinct, -1, dtype=np.int64)
     _mark(codes[known:], seen, thresholds, remembered, duplicate, last)
     kept = np.sort(last[last >= 0])

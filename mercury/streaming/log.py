@@ -25,6 +25,7 @@ _SCHEMA = pa.schema(
         pa.field("rows", pa.int64()),
         pa.field("late", pa.int64()),
         pa.field("duplicates", pa.int64()),
+        pa.field("heartbeats", pa.int64()),
         pa.field("dead", pa.int64()),
         pa.field("dead_kinds", pa.string()),  # JSON: kind to count
         pa.field("windows", pa.string()),  # JSON: window to closed rows
@@ -35,12 +36,13 @@ _SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Counts:
-    """What became of events: ``events = rows + late + duplicates + dead``; ``windows`` counts closed window rows."""
+    """What became of events: ``events = rows + late + duplicates + heartbeats + dead``, and window rows closed."""
 
     events: int = 0
     rows: int = 0
     late: int = 0
     duplicates: int = 0
+    heartbeats: int = 0
     dead: int = 0
     dead_kinds: Mapping[str, int] = field(default_factory=dict)
     windows: Mapping[str, int] = field(default_factory=dict)
@@ -51,6 +53,7 @@ class Counts:
             self.rows + other.rows,
             self.late + other.late,
             self.duplicates + other.duplicates,
+            self.heartbeats + other.heartbeats,
             self.dead + other.dead,
             _add(self.dead_kinds, other.dead_kinds),
             _add(self.windows, other.windows),
@@ -146,6 +149,7 @@ def _entry(row: Mapping[str, Any]) -> LogEntry:
             row["rows"],
             row["late"],
             row["duplicates"],
+            row["heartbeats"],
             row["dead"],
             json.loads(row["dead_kinds"]),
             json.loads(row["windows"]),

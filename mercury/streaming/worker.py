@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mercury.definitions import Stream, arrow_schema
+from mercury.expressions import evaluate
 from mercury.streaming import dedup, state, watermarks
 from mercury.streaming.checkpoint import Snapshots
 from mercury.streaming.codecs import codec
@@ -27,6 +28,8 @@ from mercury.time import duration
 
 PARTITION, OFFSET, LATE_BY = "_partition", "_offset", "_late_by_us"
 """Columns that say where a row came from (int32, int64), and in the table of late rows by how much it was late."""
+
+_BEAT = "beat"
 
 MISSING, FUTURE, CONTRACT = "missing", "future", "contract"
 """Kinds of dead letters besides those of the codec."""
@@ -82,6 +85,7 @@ class PartitionResult:
     late: pa.Table
     dead_letters: pa.Table
     duplicates: int
+    heartbeats: int
     latest: int | None
     panes: Mapping[str, Summary]
     additions: pa.Table
@@ -142,51 +146,68 @@ class PartitionWorker:
         decoded = self._codec.decode(values)
         refusals = _Refusals(events, self._spec.source.name, partition)
         refusals.add(decoded.bad, decoded.kinds, decoded.reasons)
-        rows, positions = self._sift(plan, decoded.rows, decoded.positions, refusals)
+        rows, positions, beats = self._sift(plan, decoded.rows, decoded.positions, refusals)
 
         times = rows.column(stream.event_time).cast(pa.int64()).to_numpy()
         ttl = self._fold.ttl
         duplicate = np.zeros(len(times), dtype=bool)
         additions = memory.slice(0, 0)
         if stream.key:
-            duplicate, additions = dedup.deduplicate(rows, stream.key, times, latest, ttl, memory)
+            duplicate, additions = dedup.deduplicate(rows, stream.key, times, latest, ttl, memory, beats)
         late_by = watermarks.late_by(times, latest, duration(stream.lateness), plan.watermark)
-        late = (late_by > 0) & ~duplicate
+        late = (late_by > 0) & ~duplicate & ~beats
+        kept = (late_by == 0) & ~duplicate & ~beats
 
         offsets = events.column("offset").to_numpy()[positions]
         placed = _placed(rows, partition, offsets)
         late_rows = placed.filter(pa.array(late)).append_column(LATE_BY, pa.array(late_by[late], pa.int64()))
-        kept = placed.filter(pa.array(~duplicate & (late_by == 0))) if duplicate.any() or late.any() else placed
+        kept_rows = placed if kept.all() else placed.filter(pa.array(kept))
         return PartitionResult(
             partition=partition,
             events=events.num_rows,
             bytes=values.nbytes,
-            rows=kept,
+            rows=kept_rows,
             late=late_rows,
             dead_letters=refusals.table(),
             duplicates=int(duplicate.sum()),
+            heartbeats=int(beats.sum()),
             latest=int(times.max()) if len(times) else None,
-            panes={window.name: window.summarize(kept) for window in self._spec.windows} if kept.num_rows else {},
+            panes={window.name: window.summarize(kept_rows) for window in self._spec.windows} if kept.any() else {},
             additions=additions,
         )
 
     def _sift(
         self, plan: EpochPlan, rows: pa.Table, positions: np.ndarray, refusals: _Refusals
-    ) -> tuple[pa.Table, np.ndarray]:
+    ) -> tuple[pa.Table, np.ndarray, np.ndarray]:
+        """The rows that count with their positions, and which of them are heartbeats."""
         stream = self._spec.stream
-        for column in (stream.event_time, *stream.key):
-            missing = rows.column(column).is_null().to_numpy()
-            what = "event time" if column == stream.event_time else "key"
-            rows, positions = refusals.sift(rows, positions, missing, MISSING, f"the {what} {column!r} is missing")
+        missing = rows.column(stream.event_time).is_null().to_numpy()
+        reason = f"the event time {stream.event_time!r} is missing"
+        rows, positions = refusals.sift(rows, positions, missing, MISSING, reason)
         limit = plan.clock + duration(stream.future_limit)
         ahead = rows.column(stream.event_time).cast(pa.int64()).to_numpy() > limit
         reason = f"the event time {stream.event_time!r} is more than {stream.future_limit} ahead of the clock"
         rows, positions = refusals.sift(rows, positions, ahead, FUTURE, reason)
-        if self._spec.check is not None and rows.num_rows:
-            good, reasons = self._spec.check(rows)
-            bad = ~np.asarray(pc.fill_null(pa.array(good), False).to_numpy(zero_copy_only=False), dtype=bool)
-            rows, positions = refusals.sift(rows, positions, bad, CONTRACT, reasons)
-        return rows, positions
+        beats = self._heartbeats(rows)
+        for column in stream.key:
+            missing = rows.column(column).is_null().to_numpy() & ~beats
+            rows, positions = refusals.sift(rows, positions, missing, MISSING, f"the key {column!r} is missing")
+            beats = beats[~missing]
+        if self._spec.check is not None and not beats.all():
+            events = np.flatnonzero(~beats)
+            good, reasons = self._spec.check(rows.take(pa.array(events)) if beats.any() else rows)
+            refused = ~np.asarray(pc.fill_null(pa.array(good), False).to_numpy(zero_copy_only=False), dtype=bool)
+            bad = np.zeros(rows.num_rows, dtype=bool)
+            bad[events[refused]] = True
+            rows, positions = refusals.sift(rows, positions, bad, CONTRACT, reasons.filter(pa.array(refused)))
+            beats = beats[~bad]
+        return rows, positions, beats
+
+    def _heartbeats(self, rows: pa.Table) -> np.ndarray:
+        condition = self._spec.stream.heartbeat
+        if condition is None or not rows.num_rows:
+            return np.zeros(rows.num_rows, dtype=bool)
+        return np.asarray(evaluate({_BEAT: condition}, rows)[_BEAT].fill_null(False).to_numpy(), dtype=bool)
 
 
 class _Refusals:
@@ -203,11 +224,11 @@ class _Refusals:
     def sift(
         self, rows: pa.Table, positions: np.ndarray, bad: np.ndarray, kind: str, reasons: str | pa.Array
     ) -> tuple[pa.Table, np.ndarray]:
-        """Refuse the bad rows and return the others with their positions."""
+        """Refuse the bad rows, with one reason for all or one for each, and return the others with their positions."""
         if not bad.any():
             return rows, positions
         at = np.flatnonzero(bad)
-        why = [reasons] * len(at) if isinstance(reasons, str) else reasons.take(pa.array(at)).to_pylist()
+        why = [reasons] * len(at) if isinstance(reasons, str) else reasons.to_pylist()
         self.add(positions[at], [kind] * len(at), [reason or "breaks the contract" for reason in why])
         return rows.filter(pa.array(~bad)), positions[~bad]
 

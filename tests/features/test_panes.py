@@ -123,6 +123,22 @@ def test_epochs_of_any_length_give_the_rows_of_one_batch(store: FeatureStore, st
     assert rows_of(store).equals(wanted(rows, until))
 
 
+def test_a_row_under_embargo_does_not_hide_the_one_before_it(store: FeatureStore) -> None:
+    view = replace(VIEW, embargo="5h")
+    rows = events()
+    sink = FeatureSink(store, [view])
+    sink.open("job")
+    for output in islice(epochs(rows, 50 * 60 * 1_000_000), 40):
+        sink.write(output)
+        now = output.watermark + 2 * HOUR
+        made = store.runs("v").read()
+        known = made.filter(pc.less_equal(made[CREATED_TIME], pa.scalar(now, UTC_MICROSECONDS)))
+        newest = dict(zip(*known.group_by("k").aggregate([(EVENT_TIME, "max")]).columns, strict=True))
+        found = store.reader().lookup([view], [{"k": key.as_py()} for key in newest], now).views[0]
+        assert found.event_times == [time.cast(pa.int64()).as_py() for time in newest.values()]
+    assert len(newest) == 6
+
+
 def test_a_replayed_epoch_and_a_restart_change_nothing(store: FeatureStore) -> None:
     rows = events()
     sink = FeatureSink(store, [VIEW])
@@ -155,7 +171,7 @@ def test_a_crash_between_offline_and_online_is_made_up_for(
         sink.write(output)
     commit(store, outputs[-1])
     with monkeypatch.context() as patch:
-        patch.setattr(module, "publish", lambda *arguments: 1 / 0)
+        patch.setattr(module, "publish", lambda *arguments, **options: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             sink.write(outputs[-1])
     again = FeatureSink(store, [VIEW])

@@ -40,7 +40,24 @@ def test_faults_are_as_many_as_it_says(january) -> None:
     ids = Counter(event["event_id"] for event in parsed(feed) if "#bad" not in event["event_id"])
     assert sum(count - 1 for count in ids.values()) == feed.counts["duplicates"] > 0
     assert len(ids) == feed.counts["honest"]
-    assert len(feed) == sum(feed.counts[name] for name in ("honest", "duplicates", "malformed"))
+    assert len(feed) == sum(feed.counts[name] for name in ("honest", "duplicates", "malformed", "heartbeats"))
+
+
+def test_every_partition_hears_a_heartbeat_on_the_hour(january) -> None:
+    _, feed = january
+
+    beats = [
+        (int(partition), int(at), load(value))
+        for partition, at, value in zip(feed.partitions, feed.delivered, feed.values, strict=True)
+        if partition >= 0
+    ]
+    of_first = [at for partition, at, _ in beats if partition == 0]
+    assert len(beats) == feed.counts["heartbeats"] == events.PARTITIONS * len(of_first)
+    assert set(np.diff(of_first)) == {HOUR}
+    assert all(
+        event == {"kind": "heartbeat", "ts": f"{np.datetime64(at, 'us').astype('datetime64[s]')}Z"}
+        for _, at, event in beats
+    )
 
 
 def test_delivery_is_in_order_and_lags_by_at_most_two_hours_but_for_the_very_late(january) -> None:
@@ -49,7 +66,7 @@ def test_delivery_is_in_order_and_lags_by_at_most_two_hours_but_for_the_very_lat
     lags = []
     for value, delivered in zip(feed.values, feed.delivered, strict=True):
         event = load(value)
-        if event is not None and "#bad" not in event["event_id"]:
+        if event is not None and event["kind"] != "heartbeat" and "#bad" not in event["event_id"]:
             lags.append(int(delivered) - int(np.datetime64(event["ts"][:-1], "us").astype(np.int64)))
     beyond = sum(lag > 2 * HOUR + 10 * 60_000_000 for lag in lags)
     assert np.all(np.diff(feed.delivered) >= 0)
@@ -76,7 +93,8 @@ def test_two_replays_are_the_same_bytes(january) -> None:
 
 
 def parsed(feed) -> list[dict]:
-    return [event for event in map(load, feed.values) if event is not None]
+    """Events that are JSON, without heartbeats."""
+    return [event for event in map(load, feed.values) if event is not None and event["kind"] != "heartbeat"]
 
 
 def load(value: bytes) -> dict | None:
