@@ -1,6 +1,7 @@
 # Everything makes its own environment in .venv from constraints.txt; running a target twice installs nothing twice.
-PYTHON ?= python3
 BIN := .venv/bin
+
+# PYTHON=/path/to/python3.11 chooses the interpreter; else python3.11, else python3.
 export PYTHON
 
 .PHONY: help demo test lint bench clean
@@ -32,4 +33,4 @@ bench:
 	$(BIN)/python -m benchmarks $(BENCH)
 
 clean:
-	rm -rf .venv examples/flights/.mercury
+	rm -rf .venv .mercury-demo

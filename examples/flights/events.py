@@ -38,6 +38,7 @@ OUT_OF_ORDER = 0.10
 DUPLICATES = 0.005
 MALFORMED = 0.001
 VERY_LATE = 0.00002
+FEWEST_VERY_LATE = 5
 PARTITIONS = 4
 HOUR = 3_600_000_000
 MINUTE = 60_000_000
@@ -146,8 +147,8 @@ def feed(flights: pa.Table) -> Feed:
     delay = random.integers(1_000_000, 2 * MINUTE, count)
     slow = random.random(count) < OUT_OF_ORDER
     delay[slow] = random.integers(2 * MINUTE, 2 * HOUR, int(slow.sum()))
-    late = random.random(count) < VERY_LATE
-    delay[late] = random.integers(3 * HOUR, 12 * HOUR, int(late.sum()))
+    late = random.choice(count, max(FEWEST_VERY_LATE, round(count * VERY_LATE)), replace=False)
+    delay[late] = random.integers(3 * HOUR, 12 * HOUR, len(late))
     delivered = honest["happened_us"].to_numpy() + delay
 
     keys = [key.encode() for key in honest["flight_id"].to_pylist()]
@@ -173,7 +174,7 @@ def feed(flights: pa.Table) -> Feed:
         counts={
             "honest": count,
             "out_of_order": int(slow.sum()),
-            "very_late": int(late.sum()),
+            "very_late": len(late),
             "duplicates": len(twice),
             "malformed": len(broken),
             "heartbeats": len(beats) * PARTITIONS,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from mercury.expressions.expression import Expression
 
 _local: dict[int, duckdb.DuckDBPyConnection] = {}
 _lock = threading.Lock()
+atexit.register(_local.clear)  # DuckDB complains of objects that outlive the interpreter.
 
 
 def evaluate(

@@ -1,0 +1,160 @@
+"""The flights story as a user runs it: `mercury demo --fast` over a real broker, then again from files.
+
+What the story says of itself in ``outcome.json`` is held against the data set and against its tables, read by other
+libraries than those that wrote them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import mlflow
+import pytest
+from deltalake import DeltaTable
+
+from flights import events
+
+pytestmark = [pytest.mark.ray, pytest.mark.spark, pytest.mark.kafka, pytest.mark.slow]
+
+LEAKS = ["air_time", "arr_time", "dep_delay", "dep_time"]
+DEADLINE_SECONDS = 420
+
+
+def tell(state: Path, *options: str) -> dict[str, Any]:
+    """Run the command to its end and return what it found; its output is shown when it fails."""
+    program = str(Path(sys.executable).with_name("mercury"))
+    done = subprocess.run(
+        [program, "demo", "--fast", "--state", str(state), *options],
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_SECONDS,
+        env={name: value for name, value in os.environ.items() if not name.startswith(("MERCURY_", "RAY_"))},
+    )
+    assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-6000:]}"
+    outcome = json.loads((state / "outcome.json").read_text())
+    outcome["said"] = done.stderr
+    return outcome
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("story") / "state"
+
+
+@pytest.fixture(scope="module")
+def story(state: Path) -> dict[str, Any]:
+    return tell(state)
+
+
+@pytest.fixture(scope="module")
+def january() -> tuple[Any, events.Feed]:
+    flights = events.history(months=1)
+    return flights, events.feed(flights)
+
+
+def rows(state: Path, table: str) -> duckdb.DuckDBPyRelation:
+    return duckdb.from_arrow(DeltaTable(str(state / "lake" / table)).to_pyarrow_table())
+
+
+def test_every_event_ends_in_one_place(story: dict[str, Any], state: Path, january: Any) -> None:
+    flights, feed = january
+    stream, planted = story["stream"], feed.counts
+
+    happened = flights.num_rows + flights.num_rows - flights["arr_delay"].null_count
+    assert planted["honest"] == happened
+    assert stream["planted"] == planted
+    assert stream["events"] == planted["honest"] + planted["duplicates"] + planted["malformed"]
+    assert stream["rows"] + stream["late"] == happened
+    # A very late event is late; so is the second copy of nothing.
+    assert planted["very_late"] <= stream["late"] < planted["very_late"] + 3
+    assert (stream["duplicates"], stream["dead"]) == (planted["duplicates"], planted["malformed"])
+    written = rows(state, "streams/flights/rows")
+    assert written.aggregate("count(*), count(DISTINCT event_id)").fetchall() == [(stream["rows"],) * 2]
+
+
+def test_a_worker_died_and_no_row_differs(story: dict[str, Any]) -> None:
+    assert story["stream"]["restarts"] >= 1
+    assert re.search(r"worker process \d+ was killed with SIGKILL", story["said"])
+    assert story["verified"]["rows"] == story["stream"]["rows"]
+    assert min(story["verified"].values()) > 0
+
+
+def test_windows_are_those_of_the_history(story: dict[str, Any], state: Path, january: Any) -> None:
+    flights, _ = january
+    window = rows(state, "windows/carrier_hourly")
+    departures = window.aggregate("sum(departures), sum(cancellations)").fetchall()[0]
+    gone, cancelled = flights.num_rows - flights["dep_delay"].null_count, flights["dep_delay"].null_count
+
+    late = rows(state, "streams/flights/late").aggregate(
+        "count(*) FILTER (kind = 'departure'), count(*) FILTER (kind = 'cancellation')"
+    )
+    missing = late.fetchall()[0]
+    assert departures == (gone - missing[0], cancelled - missing[1])
+
+
+def test_the_contract_was_kept_and_reported(story: dict[str, Any], state: Path) -> None:
+    assert story["quality"]["passed"] == story["quality"]["checks"] >= 80
+    assert story["quality"]["rows"] == 27_004
+    report = json.loads((state / "quality.json").read_text())
+    assert {result["verdict"] for result in report["results"]} == {"pass"}
+    assert "<html" in (state / "quality.html").read_text()
+
+
+def test_the_batch_job_wrote_one_row_per_flight_once(story: dict[str, Any], state: Path) -> None:
+    assert story["batch"]["engine"] == "spark"
+    assert story["batch"]["second_run_skipped"] is True
+    table = DeltaTable(str(state / "lake/tables/flight_features"))
+    assert table.to_pyarrow_table().num_rows == story["batch"]["rows"] == 27_004
+    assert not list((state / "lake/tables/flight_features").rglob("*.jar"))
+
+
+def test_the_planted_leaks_are_found_and_nothing_else(story: dict[str, Any]) -> None:
+    assert story["leakage"]["found"] == sorted(story["leakage"]["planted"]) == LEAKS
+    assert story["leakage"]["honest_findings"] == 0
+
+
+def test_the_champion_is_in_mlflow(story: dict[str, Any], state: Path) -> None:
+    client = mlflow.MlflowClient(f"sqlite:///{state}/mlflow.db")
+    version = client.get_model_version_by_alias("delay_risk", "champion")
+    assert str(version.version) == story["model"]["version"]
+    assert 0.65 < story["model"]["auc"] < 0.85
+    assert story["model"]["rows"]["train"] + story["model"]["rows"]["test"] == story["features"]["examples"]
+
+
+def test_served_features_are_those_of_the_join(story: dict[str, Any]) -> None:
+    served = story["requests"]
+    assert served["differing"] == 0
+    assert served["values"] == served["count"] * story["features"]["features"]
+    assert served["ids"] == served["count"] > 500
+    assert 0.5 < served["auc"] < 0.85
+
+
+def test_every_run_left_its_lineage(story: dict[str, Any], state: Path) -> None:
+    told = [json.loads(line) for line in (state / "lineage.jsonl").read_text().splitlines()]
+    complete = {event["job"]["name"] for event in told if event["eventType"] == "COMPLETE"}
+    assert {"flight_features", "train.delay_risk"} <= complete
+    assert not [event for event in told if event["eventType"] == "FAIL"]
+
+
+def test_the_same_story_from_files_gives_the_same_tables(story: dict[str, Any], state: Path) -> None:
+    windows = ["carrier_hourly", "origin_hourly"]
+    before = {name: rows(state, f"windows/{name}").order("ALL").fetchall() for name in windows}
+    from_broker = dict(story["stream"])
+
+    again = tell(state, "--source", "files")
+
+    assert {name: again["stream"][name] for name in ("rows", "late", "duplicates", "dead")} == {
+        name: from_broker[name] for name in ("rows", "late", "duplicates", "dead")
+    }
+    for name in windows:
+        for one, other in zip(before[name], rows(state, f"windows/{name}").order("ALL").fetchall(), strict=True):
+            assert one == pytest.approx(other, rel=1e-9)
+    assert again["requests"]["differing"] == 0
+    assert again["leakage"]["found"] == LEAKS
