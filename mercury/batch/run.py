@@ -27,6 +27,7 @@ from mercury.batch.spark_job import SparkSize
 from mercury.definitions import Job, canonical_json
 from mercury.errors import ConflictError, DataError, UsageError
 from mercury.lake import Lake
+from mercury.runtime import lineage
 from mercury.tables import Commit, Table, Transaction
 
 if TYPE_CHECKING:
@@ -119,11 +120,13 @@ def run(
     identity = run_identity(job, part.partition, {each.name: each.version for each in inputs}, code)
     choice = choose(sum(each.bytes for each in inputs), engine or job.engine)
     output = Table.create(uri, query.schema, exist_ok=True)
-    with _lineage(job, settings, inputs) as lineage:
+    with lineage.run(job.name, settings=settings) as told:
+        for each in inputs:
+            told.input(each.name, version=each.version)
         commit = _compute_and_commit(
             job, query, inputs, choice, output, part, identity, gate, size, settings.memory_limit
         )
-        lineage.output(job.output, version=commit.version, rows=commit.rows)
+        told.output(job.output, version=commit.version, rows=commit.rows)
     return RunResult(
         job.name,
         part.partition,
@@ -228,13 +231,3 @@ def _staging(uri: str, app: str, sequence: int) -> Iterator[Path]:
             committed = {Path(file).resolve() for file in Table.open(uri).files()}
             if not any(path.resolve() in committed for path in folder.glob("*.parquet")):
                 shutil.rmtree(folder)
-
-
-@contextmanager
-def _lineage(job: Job, settings: Settings, inputs: Sequence[Input]) -> Iterator[Any]:
-    from mercury.runtime import lineage
-
-    with lineage.run(job.name, settings=settings) as run:
-        for each in inputs:
-            run.input(each.name, version=each.version)
-        yield run
