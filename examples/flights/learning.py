@@ -19,6 +19,8 @@ from mercury.features import FeatureStore, GainOptions, History, audit, material
 from mercury.models import examples, feature_names, fit
 from mercury.models.fitting import LABEL
 from mercury.quality import check, load_contract, render
+from mercury.quality.lineage import assertions
+from mercury.runtime import lineage
 from mercury.tables import Table
 
 if TYPE_CHECKING:
@@ -33,14 +35,18 @@ TRAINING = "delay_risk_training"
 def check_history(story: Story, shown: Step) -> None:
     """Write the raw tables, and check the history against its contract in one pass."""
     flights = events.history(story.options.months)
-    for name, rows in (
-        ("raw_flights", flights),
-        ("raw_planes", events.read_table("planes")),
-        ("raw_weather", events.read_table("weather")),
-    ):
-        Table.create(story.lake.table(name), rows.schema).append(rows)
+    raw = {
+        "raw_flights": flights,
+        "raw_planes": events.read_table("planes"),
+        "raw_weather": events.read_table("weather"),
+    }
+    written = {name: Table.create(story.lake.table(name), rows.schema).append(rows) for name, rows in raw.items()}
     contract = load_contract(Path(story.settings.project).parent / "contracts" / "flights_history.odcs.yaml")
-    report = check(flights, contract)
+    with lineage.run("check.flights_history", settings=story.settings) as told:
+        report = check(flights, contract)
+        told.input(
+            "raw_flights", version=written["raw_flights"].version, rows=report.rows, assertions=assertions(report)
+        )
     for form in ("html", "json"):
         (story.settings.state / f"quality.{form}").write_text(render(report, form))
     verdicts = [result.verdict.value for result in report.results]

@@ -83,16 +83,23 @@ def training_set(
     from mercury.definitions import FeatureService
     from mercury.features import JoinOptions
     from mercury.features import training_set as join
+    from mercury.runtime import lineage
     from mercury.runtime.session import ray_session
     from mercury.time import duration
 
     project, store = _open(project_file)
     options = JoinOptions(inclusive=not strict, embargo=duration(embargo) if embargo else 0, timestamps=timestamps)
     definition = project.get(FeatureService, service)
-    with ray_session(_settings(project_file)) if engine == "ray" else contextlib.nullcontext():
-        joined = join(store, definition, read_data(labels), event_time=event_time, options=options, engine=engine)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(joined, output)
+    settings = _settings(project_file)
+    with lineage.run(f"training_set.{service}", settings=settings) as told:
+        told.input(Path(labels).absolute().as_uri(), namespace="file")
+        for view in definition.views:
+            told.input(view.address, version=view.version)
+        with ray_session(settings) if engine == "ray" else contextlib.nullcontext():
+            joined = join(store, definition, read_data(labels), event_time=event_time, options=options, engine=engine)
+        output.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(joined, output)
+        told.output(output.absolute().as_uri(), rows=joined.num_rows, namespace="file")
     values = {name: joined.num_rows - joined[name].null_count for view in definition.views for name in view.columns}
     if form == "json":
         click.echo(json.dumps({"rows": joined.num_rows, "output": str(output), "values": values}))

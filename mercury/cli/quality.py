@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,8 +15,10 @@ import click
 from mercury.errors import PartialError, UsageError
 
 if TYPE_CHECKING:
+    from mercury.quality.contract import Contract
     from mercury.quality.profile import ColumnProfile, Profile
     from mercury.quality.results import Report
+    from mercury.runtime import lineage
 
 OUTPUTS = ("html", "json", "junit", "sarif")
 
@@ -68,6 +71,7 @@ def check(
     mercury quality check flights.parquet -c flights.odcs.yaml -o html=report.html --quarantine bad/
     """
     from mercury.quality import exit_code, load_contract
+    from mercury.quality.lineage import assertions
     from mercury.quality.report import render
     from mercury.quality.run import check as run_check
     from mercury.quality.source import NULL_TEXTS, open_source
@@ -77,7 +81,11 @@ def check(
     agreed = load_contract(contract, table)
     types = {column.name: column.logical_type or "" for column in agreed.columns}
     source = open_source(src, column_types=types, nulls=nulls or NULL_TEXTS)
-    report = run_check(source, agreed, engine=engine, references=references, now=_instant(now))
+    with _told(agreed) as told:
+        report = run_check(source, agreed, engine=engine, references=references, now=_instant(now))
+        if told is not None:
+            version, checked = report.source_version, assertions(report)
+            told.input(report.source, version=version, rows=report.rows, assertions=checked, namespace="file")
     if folder:
         from mercury.quality.quarantine import quarantine
 
@@ -87,6 +95,20 @@ def check(
     _write(report, outputs)
     click.echo(render(report, form), nl=False)
     return exit_code((result.verdict for result in report.results), fail_on)
+
+
+@contextlib.contextmanager
+def _told(contract: Contract) -> Iterator[lineage.Run | None]:
+    """The lineage run of a check inside a project, or with an endpoint configured; elsewhere nobody is told."""
+    from mercury.config import load_settings
+    from mercury.runtime import lineage
+
+    settings = load_settings()
+    if not settings.project.exists() and settings.lineage_url is None:
+        yield None
+        return
+    with lineage.run(f"check.{contract.table or contract.id}", settings=settings) as run:
+        yield run
 
 
 @quality.command()

@@ -29,15 +29,17 @@ class FeatureStore:
     ----------
     lake : root of the project's tables. Runs are mapped into memory, so they must be on a local disk; tables need not.
     online : folder of the online store.
+    settings : where lineage events go; None tells nobody.
     """
 
     lake: Lake
     online: Path
+    settings: Settings | None = None
 
     @classmethod
     def of(cls, settings: Settings) -> FeatureStore:
         """The store of a project's settings."""
-        return cls(Lake(settings.lake), Path(settings.state) / ONLINE)
+        return cls(Lake(settings.lake), Path(settings.state) / ONLINE, settings)
 
     def runs(self, view: str) -> FeatureRuns:
         """The offline rows of a view; `UsageError` when the lake is not on a local disk."""

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from mercury.definitions import FeatureView, Stream, Window
 from mercury.errors import DefinitionError, UsageError
 from mercury.lake import Lake
+from mercury.runtime import lineage
 from mercury.runtime.actors import InProcessEdge, RayEdge, RestartPolicy, Supervisor
+from mercury.streaming import telling
 from mercury.streaming.coordinator import EpochProgress, StreamCoordinator, Workers
 from mercury.streaming.epochs import Limits
 from mercury.streaming.log import Counts, JobLog
@@ -68,7 +70,7 @@ class StreamJob:
     sinks : more places that get each epoch, before the job's log records it.
     workers : 0 works in this process; n starts n Ray actors.
     worker_options : Ray options of a worker.
-    settings : where Ray and the broker are; None leaves it to the environment.
+    settings : where Ray, the broker and lineage are; None leaves the first two to the environment, and tells nobody.
     limits : how much an epoch takes.
     on_epoch : called after every committed epoch.
     """
@@ -137,8 +139,13 @@ class StreamJob:
             raise UsageError("drain=True needs until='end'", fix="A stream without an end cannot be drained")
         started = time.monotonic()
         total, done, progress = Counts(), 0, None
-        with self._supervised() as workers, contextlib.closing(self._coordinator(workers)) as coordinator:
+        with (
+            telling.told(self.settings, self.name) as told,
+            self._supervised() as workers,
+            contextlib.closing(self._coordinator(workers)) as coordinator,
+        ):
             coordinator.recover()
+            before = dict(coordinator.state.positions)
             bounded = until == "end"
             ends = coordinator.ends()
             while not self._stopped.is_set():
@@ -157,6 +164,8 @@ class StreamJob:
                 if callable(until) and until(step):
                     break
             state = coordinator.state
+            if told is not None:
+                self._tell(told, before, state.positions, total)
             lag = sum(max(ends.get(p, at) - at, 0) for p, at in state.positions.items())
             return StreamReport(
                 self.name,
@@ -168,6 +177,12 @@ class StreamJob:
                 progress.restarts if progress else 0,
                 time.monotonic() - started,
             )
+
+    def _tell(self, run: lineage.Run, before: Mapping[int, int], after: Mapping[int, int], counts: Counts) -> None:
+        telling.tell_input(run, self.source.name, before, after)
+        if self.lake is not None:
+            windows, panes = [part.name for part in self.windows], [part.name for part in self.panes]
+            telling.tell_outputs(run, self.lake, self.stream.name, windows, panes, counts, self.storage_options)
 
     def stop(self) -> None:
         """Let `run` end after the epoch that it is at; callable from another thread or a signal handler."""

@@ -9,6 +9,16 @@ folder, or to ``settings.lineage_url``. Telling never fails a run.
 """
 
 from mercury.runtime.lineage.delivery import FILE_NAME, FileDelivery, HttpDelivery, delivery
-from mercury.runtime.lineage.run import PARENT_VARIABLE, Run, offset_ranges, run
+from mercury.runtime.lineage.run import PARENT_VARIABLE, Run, code_version, offset_ranges, run
 
-__all__ = ["FILE_NAME", "PARENT_VARIABLE", "FileDelivery", "HttpDelivery", "Run", "delivery", "offset_ranges", "run"]
+__all__ = [
+    "FILE_NAME",
+    "PARENT_VARIABLE",
+    "FileDelivery",
+    "HttpDelivery",
+    "Run",
+    "code_version",
+    "delivery",
+    "offset_ranges",
+    "run",
+]
