@@ -28,7 +28,7 @@ from mercury.streaming.epochs import EpochPlan, Limits, PlanLog
 from mercury.streaming.log import Counts, JobLog, LogEntry, fenced
 from mercury.streaming.sinks import EpochOutput, Sink
 from mercury.streaming.state import EpochDelta, Fold, JobState
-from mercury.streaming.watermarks import BEGINNING, Watermarks, is_idle
+from mercury.streaming.watermarks import BEGINNING, Silence, Watermarks
 from mercury.streaming.worker import DEAD_LETTERS, PartitionResult, WorkerSpec
 from mercury.summaries import Summary, empty, merge
 from mercury.time import duration
@@ -115,8 +115,7 @@ class StreamCoordinator:
         self._snapshot: str | None = None
         self._incarnation = 0
         self._bytes_per_record: float | None = None
-        self._last_record: dict[int, int] = {}
-        self._started = 0
+        self._silence = Silence(duration(self.spec.stream.idle_timeout), 0)
 
     @property
     def state(self) -> JobState:
@@ -132,7 +131,7 @@ class StreamCoordinator:
             lateness = duration(self.spec.stream.lateness)
             self._state = replace(restored, watermarks=replace(restored.watermarks, lateness=lateness))
             self._snapshot = entry.snapshot
-        self._started = self.clock()
+        self._silence = replace(self._silence, now=self.clock())
         for sink in self.sinks:
             sink.open(self.job)
         self.probe("recovered")
@@ -175,24 +174,13 @@ class StreamCoordinator:
         latest = self._state.watermarks.latest
         ranges = epochs.plan_ranges(positions, ends, self.limits, self._bytes_per_record, latest)
         now = self.clock()
-        for partition, (low, high) in ranges.items():
-            if high > low:
-                self._last_record[partition] = now
-        done = all(high >= ends.get(partition, 0) for partition, (_, high) in ranges.items())
-        timeout = duration(self.spec.stream.idle_timeout)
-        idle = tuple(
-            partition
-            for partition, (_, high) in ranges.items()
-            if (bounded and drain and high >= ends.get(partition, 0))
-            or is_idle(
-                now,
-                self._last_record.get(partition, self._started),
-                max(ends.get(partition, high) - high, 0),
-                timeout,
-            )
-        )
+        self._silence = self._silence.hear(now, [p for p, (low, high) in ranges.items() if high > low])
+        left = {partition: max(ends.get(partition, high) - high, 0) for partition, (_, high) in ranges.items()}
+        ending = bounded and drain
+        finished = [partition for partition, lag in left.items() if ending and not lag]
+        idle = tuple(sorted({*finished, *self._silence.idle(left)}))
         current = self._state.watermarks.current
-        plan = EpochPlan(self.job, epoch, ranges, current, now, idle, drain and bounded and done)
+        plan = EpochPlan(self.job, epoch, ranges, current, now, idle, ending and not any(left.values()))
         after = self._state.watermarks.advance({}, list(ranges), idle, plan.drain)
         return plan if plan.records or after.current != current else None
 

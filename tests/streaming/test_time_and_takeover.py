@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,12 +12,14 @@ import pytest
 
 from mercury.definitions import Window
 from mercury.errors import ConflictError, CorruptDataError, DataError, DefinitionError, FencedError, UsageError
-from mercury.streaming import MemorySink, status
+from mercury.streaming import EpochProgress, Limits, MemorySink, MemorySource, status
 from mercury.streaming.testing import Crash, CrashPoint, Replay
 from mercury.tables import Table
 from mercury.time import DAY, HOUR, MINUTE, SECOND, to_iso
 from tests.streaming import batch_twin as twin
 from tests.streaming.batch_twin import START, event
+
+ONE_BY_ONE = Limits(records=1, first_records=1)
 
 
 def replay(folder: Path, partitions: int = 2, **options: object) -> Replay:
@@ -45,29 +49,46 @@ def test_a_window_closes_when_the_slowest_partition_has_passed_its_end(tmp_path:
 
 
 def test_windows_close_when_all_partitions_but_one_go_quiet(tmp_path: Path) -> None:
-    run = replay(tmp_path)
+    run = replay(tmp_path, limits=ONE_BY_ONE)
     run.send(0, hours(0.5))
     run.send(1, hours(0.6))
     run.run()
-    run.send(0, hours(4))
-    job = run.job(on_epoch=lambda progress: run.clock.advance(31 * SECOND))
+    run.send(0, hours(4, 4.1, 4.2))
+    job = run.job(on_epoch=lambda progress: run.clock.advance(16 * SECOND))
 
-    report = job.run(until=lambda progress: progress.watermark > START + HOUR)
+    report = job.run()
 
-    assert report.watermark_text == "2013-01-01T03:50:00Z"
+    assert report.watermark_text == "2013-01-01T04:02:00Z"
     assert closed(run) == ["00:00"]
 
 
-def test_an_event_of_a_partition_that_was_idle_is_late_only_behind_the_watermark(tmp_path: Path) -> None:
+def test_a_pause_of_the_whole_feed_makes_no_row_late(tmp_path: Path) -> None:
     run = replay(tmp_path)
-    run.send(0, hours(4))
-    job = run.job(on_epoch=lambda progress: run.clock.advance(31 * SECOND))
-    job.run(until=lambda progress: progress.watermark > START)
+    tables = dict(MemorySource.of({0: hours(4), 1: hours(1)}).tables)
+    later = MemorySource.of({0: hours(4, 4.5), 1: hours(1, 1.5)}).tables
+    pauses = iter([(0, HOUR), (1, 5 * SECOND)])
+
+    def resume_after_a_while(progress: EpochProgress) -> None:
+        for partition, pause in itertools.islice(pauses, 1):
+            run.clock.advance(pause)
+            tables[partition] = later[partition]
+
+    job = replace(run.job(on_epoch=resume_after_a_while), source=MemorySource(tables, "trips"))
+    report = job.run(until=lambda progress: progress.epoch == 3)
+
+    assert (report.counts.rows, report.counts.late) == (4, 0)
+    assert report.watermark_text == "2013-01-01T01:20:00Z"
+
+
+def test_an_event_of_a_partition_that_was_idle_is_late_only_behind_the_watermark(tmp_path: Path) -> None:
+    run = replay(tmp_path, limits=ONE_BY_ONE)
+    run.send(0, hours(3, 3.5, 4))
+    run.job(on_epoch=lambda progress: run.clock.advance(16 * SECOND)).run()
     run.send(1, hours(3.5, 3.9))
     run.run()
 
     assert [row["id"] for row in twin.read(run.lake.stream_late("trips"))] == ["3.5"]
-    assert sorted(row["id"] for row in twin.read(run.lake.stream_rows("trips"))) == ["3.9", "4"]
+    assert sorted(row["id"] for row in twin.read(run.lake.stream_rows("trips"))) == ["3", "3.5", "3.9", "4"]
 
 
 def test_a_restart_keeps_the_watermark(tmp_path: Path) -> None:

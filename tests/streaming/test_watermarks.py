@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mercury.streaming.watermarks import BEGINNING, END, Watermarks, is_idle, late_by
+from mercury.streaming.watermarks import BEGINNING, END, Silence, Watermarks, late_by
 
 times = st.lists(st.integers(-50, 50), max_size=30)
 
@@ -61,11 +61,11 @@ def test_a_partition_without_events_holds_the_watermark_until_it_is_idle() -> No
     assert marks.advance({}, [0, 1], idle=[1]).current == 90
 
 
-def test_the_furthest_partition_counts_when_all_are_idle() -> None:
+def test_the_watermark_waits_when_all_are_idle() -> None:
     marks = Watermarks(1).advance({0: 7, 1: 5}, [0, 1])
 
     assert marks.current == 4
-    assert marks.advance({}, [0, 1], idle=[0, 1]).current == 6
+    assert marks.advance({}, [0, 1], idle=[0, 1]).current == 4
     assert Watermarks(1).advance({}, [0], idle=[0]).current == BEGINNING
 
 
@@ -82,7 +82,52 @@ def test_draining_ends_time() -> None:
     assert Watermarks(10).advance({0: 1}, [0, 1], drain=True).current == END
 
 
-def test_a_partition_is_idle_only_when_read_to_its_end() -> None:
-    assert is_idle(now=100, last_record=0, lag=0, timeout=100)
-    assert not is_idle(now=100, last_record=0, lag=1, timeout=100)
-    assert not is_idle(now=99, last_record=0, lag=0, timeout=100)
+def heard(*moments: tuple[int, int], timeout: int = 100) -> Silence:
+    """Silence from 0 on, after a partition was heard at each of these (moment, partition)."""
+    silence = Silence(timeout, 0)
+    for now, partition in moments:
+        silence = silence.hear(now, [partition])
+    return silence
+
+
+READ = {0: 0, 1: 0, 2: 0}
+
+
+def test_a_partition_is_idle_when_another_spoke_for_the_timeout() -> None:
+    assert heard((40, 0), (80, 0)).idle(READ) == ()
+    assert heard((40, 0), (80, 0), (100, 0)).idle(READ) == (1, 2)
+    assert heard((40, 1), (80, 0), (100, 0)).idle(READ) == (2,)
+
+
+def test_a_partition_that_is_not_read_to_its_end_is_not_idle() -> None:
+    assert heard((40, 0), (80, 0), (120, 0)).idle({0: 0, 1: 7, 2: 0}) == (2,)
+
+
+def test_a_partition_that_speaks_again_is_not_idle() -> None:
+    assert heard((40, 0), (80, 0), (120, 0), (121, 1)).idle(READ) == (2,)
+
+
+def test_silence_of_all_makes_nobody_idle() -> None:
+    silence = heard((10, 0), (11, 1), (12, 2))
+
+    assert silence.hear(1_000_000, []) == silence
+    assert silence.hear(1_000_000, [0]).idle(READ) == ()
+
+
+def test_who_speaks_within_half_the_timeout_after_a_pause_was_never_idle() -> None:
+    assert heard((10, 0), (11, 1), (12, 2), (5_000, 0), (5_030, 0), (5_031, 1)).idle(READ) == ()
+    assert heard((10, 0), (11, 1), (12, 2), (5_000, 0), (5_030, 0), (5_060, 0)).idle(READ) == (1, 2)
+
+
+def test_a_topic_of_rare_events_waits_for_two_of_them() -> None:
+    assert heard((1_000, 0)).idle(READ) == ()
+    assert heard((1_000, 0), (2_000, 0)).idle(READ) == (1, 2)
+
+
+def test_without_a_timeout_nobody_waits_for_another() -> None:
+    assert heard((0, 0), timeout=0).idle(READ) == (1, 2)
+
+
+def test_a_clock_that_goes_back_is_not_silence() -> None:
+    assert heard((50, 0), (20, 0), (60, 0)).now == 60
+    assert heard((50, 0), (20, 0), (60, 0)).idle(READ) == ()
