@@ -7,7 +7,6 @@ import importlib.util
 import sys
 import traceback
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -37,7 +36,7 @@ def load_project(path: Path | str) -> Project:
         )
     (project,) = found.values()
     check_expressions(project)
-    return replace(project, contracts=dict(_contracts(project, file)))
+    return project.with_contracts(dict(_contracts(project, file)))
 
 
 def check_expressions(project: Project) -> None:
@@ -102,13 +101,20 @@ def _contracts(project: Project, file: Path) -> Iterator[tuple[str, str]]:
             continue
         path = file.parent / stream.contract
         try:
-            yield stream.contract, hashlib.sha256(path.read_bytes()).hexdigest()
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
         except OSError as error:
             raise ProjectError(
                 f"the contract {stream.contract!r} of {stream.address} cannot be read: {error.strerror}",
                 where=str(file),
                 fix=f"Put it at {path}",
             ) from error
+        if stream.contract_sha256 not in (None, digest):
+            raise ProjectError(
+                f"the contract {stream.contract!r} of {stream.address} has the SHA-256 {digest}",
+                where=f"{file}, {stream.address}.contract_sha256",
+                fix="Write that, or leave contract_sha256 out: it is filled in when the project is loaded",
+            )
+        yield stream.contract, digest
 
 
 def _expressions(project: Project) -> Iterator[tuple[Named, Stream | BatchTable, str, bool]]:

@@ -22,6 +22,7 @@ from mercury.definitions.models import LightGBM, Model
 from mercury.definitions.project import Job, Project
 from mercury.definitions.schema import TYPES, arrow_schema
 from mercury.definitions.streams import Kafka, Stream, Window
+from mercury.definitions.values import FrozenMapping
 
 __all__ = [
     "TYPES",
@@ -34,6 +35,7 @@ __all__ = [
     "FeatureService",
     "FeatureView",
     "First",
+    "FrozenMapping",
     "Histogram",
     "Job",
     "Kafka",

@@ -9,25 +9,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import ClassVar
 
-from mercury.definitions.base import Definition, set_field
+from mercury.definitions.base import Definition
+from mercury.definitions.values import Length, Sql
 
 
 @dataclass(frozen=True, eq=False)
 class Aggregate(Definition):
     """Base of all aggregates."""
 
-    of: str | None = None
-    where: str | None = field(default=None, kw_only=True)
-    over: str | None = field(default=None, kw_only=True)
+    of: Sql | None = None
+    where: Sql | None = field(default=None, kw_only=True)
+    over: Length | None = field(default=None, kw_only=True)
 
+    noun: ClassVar[str] = "aggregate"
     needs_argument: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if self.needs_argument and not self.of:
-            raise self.fail(f"{self.kind} needs the expression that it is of", f"Write {self.kind}('dep_delay')")
-        self.check_duration("over", self.over)
+        super().__post_init__()
+        if self.needs_argument and self.of is None:
+            raise self.fail(f"{self.kind} needs the expression that it is of", f"Write {self.kind}('dep_delay')", "of")
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +59,7 @@ class Variance(Aggregate):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.ddof not in (0, 1):
-            raise self.fail(f"ddof={self.ddof} is neither 0 nor 1", "Use 1 for a sample, 0 for a population")
+            raise self.fail(f"ddof={self.ddof} is neither 0 nor 1", "Use 1 for a sample, 0 for a population", "ddof")
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +100,7 @@ class CountDistinct(Aggregate):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 4 <= self.precision <= 18:
-            raise self.fail(f"precision={self.precision} is out of range", "Use 4 to 18; 12 errs by 1.6 %")
+            raise self.fail(f"precision={self.precision} is out of range", "Use 4 to 18; 12 errs by 1.6 %", "precision")
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,11 +112,11 @@ class Quantile(Aggregate):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        set_field(self, "q", float(self.q))
         if not 0.0 <= self.q <= 1.0:
-            raise self.fail(f"q={self.q} is not between 0 and 1", "Write the 90th percentile as 0.9")
+            raise self.fail(f"q={self.q} is not between 0 and 1", "Write the 90th percentile as 0.9", "q")
         if not 1e-4 <= self.accuracy <= 0.2:
-            raise self.fail(f"accuracy={self.accuracy} is out of range", "Use 0.0001 to 0.2; 0.01 means within 1 %")
+            fix = "Use 0.0001 to 0.2; 0.01 means within 1 %"
+            raise self.fail(f"accuracy={self.accuracy} is out of range", fix, "accuracy")
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +128,7 @@ class TopK(Aggregate):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 1 <= self.k <= 10_000:
-            raise self.fail(f"k={self.k} is out of range", "Use 1 to 10000")
+            raise self.fail(f"k={self.k} is out of range", "Use 1 to 10000", "k")
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,6 +142,8 @@ class Histogram(Aggregate):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        set_field(self, "edges", tuple(float(edge) for edge in self.edges))
-        if len(self.edges) < 1 or any(a >= b for a, b in zip(self.edges, self.edges[1:], strict=False)):
-            raise self.fail(f"edges={self.edges} do not increase", "Give at least one edge, in increasing order")
+        if not self.edges:
+            raise self.fail("the histogram has no edges", "Write edges=[0, 15, 60]", "edges")
+        for place, (low, high) in enumerate(pairwise(self.edges)):
+            if low >= high:
+                raise self.fail(f"edges[{place + 1}]={high} is not above {low}", "Give edges in rising order", "edges")

@@ -1,16 +1,27 @@
-"""What all definitions share: a canonical JSON form, a content hash that is their version, and checks at birth."""
+"""What all definitions share: a canonical JSON form, a content hash that is their version, and checks at birth.
+
+The JSON form has objects of three shapes, told apart by one key, so that no name a user chooses can be taken for one::
+
+    {"kind": "Count", "over": "1d"}           a definition: its kind and the fields that differ from their default
+    {"ref": "Stream/flights"}                 a named definition that is used here and written elsewhere
+    {"map": [["id", "string"], ["ts", …]]}    a mapping in its order, which for columns and features is meaning
+
+Names of users stand only in the arrays of a mapping and as values, never as keys of an object.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
-from typing import Any, ClassVar, cast
+import reprlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import MISSING, Field, dataclass, fields
+from typing import Any, ClassVar
 
-from mercury.errors import DefinitionError, UsageError, did_you_mean
-from mercury.time import duration
+from mercury.definitions.values import Misfit, conform, hints
+from mercury.errors import DefinitionError, did_you_mean
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
 
@@ -23,14 +34,29 @@ class Definition:
 
     Two definitions are equal when their canonical JSON is equal. Fields that hold their default are left out of it, so
     a field that a later release adds does not change the version of what was written before.
+
+    Every field is checked against its annotation and made immutable at birth (`mercury.definitions.values`).
     """
 
     kind: ClassVar[str] = "Definition"
+    noun: ClassVar[str] = "definition"
+    """What a base class is called where one of its kinds is wanted; a class with a noun of its own is only a base."""
 
     def __init_subclass__(cls, **options: object) -> None:
         super().__init_subclass__(**options)
         cls.kind = cls.__name__
         _KINDS[cls.kind] = cls
+
+    def __post_init__(self) -> None:
+        if "noun" in vars(type(self)):
+            raise self.fail(f"{self.kind} is what definitions share, not a definition", "Use one of its kinds")
+        cls: type = type(self)
+        for name, hint in hints(cls).items():
+            try:
+                set_field(self, name, conform(getattr(self, name), hint))
+            except Misfit as misfit:
+                what = f"{name}{misfit.path}={shown(misfit.value)} {misfit.fault}"
+                raise self.fail(what, misfit.fix, name) from misfit
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready form: ``kind`` and every field that differs from its default; named parts become references."""
@@ -62,24 +88,33 @@ class Definition:
             digest.update(part.version.encode())
         return digest.hexdigest()[:16]
 
-    def fail(self, what: str, fix: str | None = None) -> DefinitionError:
-        """The error for a fault in this definition, with its place filled in."""
-        return DefinitionError(what, where=getattr(self, "address", self.kind), fix=fix)
-
-    def check_duration(self, field: str, value: str | None) -> None:
-        """Raise `DefinitionError` unless the value is None or a duration."""
-        if value is None:
-            return
-        try:
-            duration(value)
-        except (UsageError, AttributeError) as error:
-            raise self.fail(f"{field}={value!r} is not a duration", "Write it as in '5m', '2h' or '1d'") from error
+    def fail(self, what: str, fix: str | None = None, field: str | None = None) -> DefinitionError:
+        """The error for a fault in this definition, with its place filled in, down to the field where there is one."""
+        place = getattr(self, "address", self.kind)
+        return DefinitionError(what, where=f"{place}.{field}" if field else place, fix=fix)
 
     def check_choice(self, field: str, value: str, known: Iterable[str]) -> None:
         """Raise `DefinitionError` unless the value is one of the known words."""
         words = list(known)
         if value not in words:
-            raise self.fail(f"{field}={value!r} is not known", did_you_mean(str(value), words))
+            raise self.fail(f"{field}={value!r} is not known", did_you_mean(value, words), field)
+
+    def check_distinct(self, field: str, names: Sequence[str]) -> None:
+        """Raise `DefinitionError` when a name stands twice in a field."""
+        for name, count in Counter(names).items():
+            if count > 1:
+                raise self.fail(f"{field} names {name!r} {count} times", "Name it once", field)
+
+    def check_output(self, field: str, name: str, taken: Iterable[str] = ()) -> None:
+        """Raise `DefinitionError` unless a name can be that of an output column.
+
+        It becomes part of the names of state columns and of folders, which is why it is plain.
+        """
+        if not NAME.match(name) or "__" in name:
+            fix = "Use letters, digits and single _, and begin with a letter"
+            raise self.fail(f"{name!r} cannot be the name of a column", fix, field)
+        if name in taken:
+            raise self.fail(f"{name!r} is already the name of another column", "Rename it", field)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Definition) and self.canonical_json() == other.canonical_json()
@@ -94,13 +129,17 @@ class Named(Definition):
 
     name: str
 
+    noun: ClassVar[str] = "named definition"
+
     def __post_init__(self) -> None:
+        # The name comes first, since every other fault is told with it.
         if not isinstance(self.name, str) or not NAME.match(self.name):
             raise DefinitionError(
-                f"{self.name!r} is not a name",
+                f"{shown(self.name)} is not a name",
                 where=f"name of a {self.kind}",
                 fix="Use letters, digits and _, and begin with a letter",
             )
+        super().__post_init__()
 
     @property
     def address(self) -> str:
@@ -112,22 +151,22 @@ def canonical_json(value: object) -> bytes:
     """Sorted keys, no white space, UTF-8, no NaN: the bytes that are hashed and stored."""
     try:
         text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    except ValueError as error:
+        return text.encode()
+    except (TypeError, ValueError) as error:
         raise DefinitionError(
-            f"{value!r} cannot be written as JSON", fix="Definitions hold finite numbers only"
+            f"{shown(value)} cannot be written as JSON: {error}", fix="Use text, finite numbers, lists and mappings"
         ) from error
-    return text.encode()
 
 
 def decode(data: Mapping[str, Any], resolve: Callable[[str], Named]) -> Definition:
     """The definition that `Definition.to_dict` wrote; `resolve` maps an address to the definition it names.
 
-    Raises `DefinitionError` for a kind or a field that this release does not know.
+    Raises `DefinitionError` for a kind or a field that this release does not know, and for an object of another shape.
     """
     kind = data.get("kind")
-    cls = _KINDS.get(str(kind))
+    cls = _KINDS.get(kind) if isinstance(kind, str) else None
     if cls is None:
-        raise DefinitionError(f"{kind!r} is not a kind of definition", fix=did_you_mean(str(kind), _KINDS))
+        raise DefinitionError(f"{shown(kind)} is not a kind of definition", fix=did_you_mean(str(kind), _KINDS))
     known = {field.name for field in fields(cls)}
     values: dict[str, Any] = {}
     for key, value in data.items():
@@ -143,14 +182,23 @@ def decode(data: Mapping[str, Any], resolve: Callable[[str], Named]) -> Definiti
     return cls(**values)
 
 
-def as_tuple(value: str | Iterable[str]) -> tuple[str, ...]:
-    """A tuple of words from one word or several, so that ``keys="carrier"`` and ``keys=["carrier"]`` mean the same."""
-    return (value,) if isinstance(value, str) else tuple(value)
-
-
 def set_field(definition: Definition, name: str, value: object) -> None:
     """Set a normalised value while a frozen definition is being born."""
     object.__setattr__(definition, name, value)
+
+
+def shown(value: object) -> str:
+    """A value as an error shows it: a named definition by its address, anything else shortened."""
+    return value.address if isinstance(value, Named) else _SHORT.repr(value)
+
+
+class _Short(reprlib.Repr):
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxstring = self.maxother = 80
+
+
+_SHORT = _Short()
 
 
 def _default(field: Field[Any]) -> Any:
@@ -165,40 +213,44 @@ def _encode(value: object) -> Any:
     if isinstance(value, Definition):
         return value.to_dict()
     if isinstance(value, Mapping):
-        return {str(key): _encode(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
+        return {"map": [[key, _encode(item)] for key, item in value.items()]}
+    if isinstance(value, tuple):
         return [_encode(item) for item in value]
-    if value is None or isinstance(value, (str, int, float, bool)):
-        return value
-    raise DefinitionError(
-        f"{value!r} of type {type(value).__name__} cannot be part of a definition",
-        fix="Use text, numbers, booleans, lists, mappings or other definitions",
-    )
+    return value
 
 
 def _decode(value: Any, resolve: Callable[[str], Named]) -> Any:
-    if isinstance(value, dict):
-        if set(value) == {"ref"}:
-            return resolve(cast(str, value["ref"]))
-        if "kind" in value and value["kind"] in _KINDS:
-            return decode(value, resolve)
-        return {key: _decode(item, resolve) for key, item in value.items()}
     if isinstance(value, list):
         return tuple(_decode(item, resolve) for item in value)
-    return value
+    if not isinstance(value, dict):
+        return value
+    if "kind" in value:
+        return decode(value, resolve)
+    match value:
+        case {"ref": str(address), **rest} if not rest:
+            return resolve(address)
+        case {"map": list(pairs), **rest} if not rest and all(map(_is_pair, pairs)):
+            items = {key: _decode(item, resolve) for key, item in pairs}
+            if len(items) == len(pairs):
+                return items
+    raise DefinitionError(f"{shown(value)} is no definition, reference or mapping", fix="Restore the stored project")
+
+
+def _is_pair(value: object) -> bool:
+    return isinstance(value, list) and len(value) == 2 and isinstance(value[0], str)
 
 
 def _named_parts(value: object) -> Iterator[Named]:
     if isinstance(value, Named):
         yield value
-    elif is_dataclass(value) and isinstance(value, Definition):
+    elif isinstance(value, Definition):
         yield from value.references()
     elif isinstance(value, Mapping):
         for item in value.values():
             yield from _named_parts(item)
-    elif isinstance(value, (list, tuple)):
+    elif isinstance(value, tuple):
         for item in value:
             yield from _named_parts(item)
 
 
-__all__ = ["Definition", "Named", "as_tuple", "canonical_json", "decode", "set_field"]
+__all__ = ["Definition", "Named", "canonical_json", "decode", "set_field", "shown"]

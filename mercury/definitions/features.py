@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mercury.definitions.aggregates import Aggregate
-from mercury.definitions.base import Named, as_tuple, set_field
+from mercury.definitions.base import Named, set_field
 from mercury.definitions.schema import check_schema
 from mercury.definitions.streams import Stream
-from mercury.time import DAY, HOUR, MINUTE, duration
+from mercury.definitions.values import Duration, FrozenMapping, Length, Sql
+from mercury.errors import did_you_mean
+from mercury.time import DAY, HOUR, MINUTE, duration, format_duration
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,9 +22,9 @@ class Entity(Named):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        set_field(self, "keys", as_tuple(self.keys))
         if not self.keys:
-            raise self.fail("the entity has no key", "Write keys='carrier' or keys=['carrier', 'origin']")
+            raise self.fail("the entity has no key", "Write keys='carrier' or keys=['carrier', 'origin']", "keys")
+        self.check_distinct("keys", self.keys)
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +36,7 @@ class BatchTable(Named):
     schema : column name to plain type name.
     event_time : the column that says since when a row holds.
     created_time : the column that says when the row was known; None means at its event time.
-    job : name of the job that writes it.
+    job : name of the `Job` that writes it, one of the same project.
     """
 
     schema: Mapping[str, str] = field(default_factory=dict)
@@ -44,10 +46,12 @@ class BatchTable(Named):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        set_field(self, "schema", check_schema(self.schema, self.address))
+        check_schema(self.schema, f"{self.address}.schema")
+        times = [column for column, kind in self.schema.items() if kind == "timestamp"]
         for name, column in (("event_time", self.event_time), ("created_time", self.created_time)):
-            if column is not None and self.schema.get(column) != "timestamp":
-                raise self.fail(f"{name}={column!r} is not a timestamp column of the schema")
+            if column is not None and column not in times:
+                what = f"{name}={column!r} is not a timestamp column of the schema"
+                raise self.fail(what, f"Timestamp columns: {', '.join(times) or 'none'}", name)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,42 +64,58 @@ class FeatureView(Named):
     source : a `BatchTable` (features are columns or row expressions) or a `Stream` (features are aggregates over
         trailing windows of event time).
     features : for a table, output name to SQL expression (or a list of columns that keep their names); for a stream,
-        output name to an aggregate with ``over``.
+        output name to an aggregate with ``over``. Their order is that of the columns that a model is given.
     ttl : how old a value may be, in event time, and still be used, the edge included; None for ever.
     embargo : how long after its event time a value becomes available; None means at once for a table without a
         created time, and the stream's lateness for a stream, when its panes are final.
     hop : the step by which trailing windows of a stream advance: a window ``over`` ending at t covers
         ``[floor(t - over, hop), floor(t, hop))``. None: 5 minutes when every ``over`` is under 12 hours, 1 hour when
-        under 12 days, else 1 day (the hops of Chronon's sawtooth windows).
+        under 12 days, else 1 day (the hops of Chronon's sawtooth windows). No ``over`` may be shorter than the hop.
     where : SQL condition on the rows of the source.
     """
 
     entity: Entity | None = None
     source: BatchTable | Stream | None = None
-    features: Mapping[str, str | Aggregate] | Sequence[str] = field(default_factory=dict)
-    ttl: str | None = None
-    embargo: str | None = None
-    hop: str | None = None
-    where: str | None = None
+    features: Mapping[str, Sql | Aggregate] | Sequence[str] = field(default_factory=dict)
+    ttl: Duration | None = None
+    embargo: Duration | None = None
+    hop: Length | None = None
+    where: Sql | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.entity is None or self.source is None:
-            raise self.fail("the view needs an entity and a source", "Write entity=Carrier, source=flights")
+            field = "entity" if self.entity is None else "source"
+            raise self.fail(f"the view needs an {field}", "Write entity=Carrier, source=flights", field)
         if not isinstance(self.features, Mapping):
-            set_field(self, "features", {name: name for name in self.features})
+            self.check_distinct("features", self.features)
+            set_field(self, "features", FrozenMapping((name, name) for name in self.features))
         if not self.features:
-            raise self.fail("the view has no features", "Give features={'name': 'column'}")
-        for name in ("ttl", "embargo", "hop"):
-            self.check_duration(name, getattr(self, name))
+            raise self.fail("the view has no features", "Give features={'name': 'column'}", "features")
         for key in self.entity.keys:
             if key not in self.source.schema:
-                raise self.fail(f"entity key {key!r} is not a column of {self.source.address}")
+                what = f"key {key!r} of {self.entity.address} is not a column of {self.source.address}"
+                raise self.fail(what, did_you_mean(key, self.source.schema), "entity")
         for name, feature in self.columns.items():
+            self.check_output("features", name, (*self.entity.keys, "scalars"))
             if isinstance(self.source, Stream) and (isinstance(feature, str) or feature.over is None):
-                raise self.fail(f"feature {name!r} has no window", "Write it as Count(over='1d')")
+                raise self.fail(f"feature {name!r} has no window", "Write it as Count(over='1d')", "features")
             if isinstance(self.source, BatchTable) and not isinstance(feature, str):
-                raise self.fail(f"feature {name!r} aggregates a table", "Aggregates need a Stream as source")
+                fix = "Aggregates need a Stream as source"
+                raise self.fail(f"feature {name!r} aggregates a table", fix, "features")
+        self._check_hop()
+
+    def _check_hop(self) -> None:
+        if isinstance(self.source, BatchTable):
+            if self.hop is not None:
+                fix = "Leave it out: only windows of a stream advance by hops"
+                raise self.fail(f"hop={self.hop!r} has no meaning for a table", fix, "hop")
+            return
+        for name, part in self.columns.items():
+            if isinstance(part, Aggregate) and part.over is not None and duration(part.over) < self.hop_length:
+                hop = format_duration(self.hop_length)
+                what = f"feature {name!r} looks back over={part.over!r}, which is less than the hop of {hop}"
+                raise self.fail(what, f"Give hop={part.over!r} or less, or put it into a view of its own", "features")
 
     @property
     def columns(self) -> Mapping[str, str | Aggregate]:
@@ -129,10 +149,18 @@ class FeatureService(Named):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        set_field(self, "views", tuple(self.views))
         if not self.views:
-            raise self.fail("the service has no views", "Give views=[carrier_delay]")
-        names = [name for view in self.views for name in view.columns]
-        for name in names:
-            if names.count(name) > 1:
-                raise self.fail(f"two views have a feature named {name!r}", "Rename one of them")
+            raise self.fail("the service has no views", "Give views=[carrier_delay]", "views")
+        self.check_distinct("views", [view.name for view in self.views])
+        owners: dict[str, str] = {}
+        for view in self.views:
+            for name in view.columns:
+                other = owners.setdefault(name, view.address)
+                if other != view.address:
+                    what = f"two views have a feature named {name!r}: {other} and {view.address}"
+                    raise self.fail(what, "Rename one of them", "views")
+        for view in self.views:
+            for key in view.entity.keys if view.entity else ():
+                if key in owners:
+                    what = f"feature {key!r} of {owners[key]} has the name of a key of {view.address}"
+                    raise self.fail(what, "Rename the feature", "views")

@@ -14,16 +14,22 @@ TYPES = ("string", "int32", "int64", "float32", "float64", "bool", "timestamp", 
 """The types a schema may name. ``timestamp`` is microseconds in UTC."""
 
 
-def check_schema(schema: Mapping[str, str], where: str) -> dict[str, str]:
-    """The schema as a dict; raises `DefinitionError` naming the column whose type is unknown."""
+def check_schema(schema: Mapping[str, str], where: str) -> None:
+    """Raise `DefinitionError` for a schema without columns, an unknown type, and columns that engines would confuse."""
     if not schema:
         raise DefinitionError("the schema has no columns", where=where, fix="List columns as {'name': 'type'}")
+    seen: dict[str, str] = {}
     for column, kind in schema.items():
         if kind not in TYPES:
             raise DefinitionError(
-                f"column {column!r} has the unknown type {kind!r}", where=where, fix=did_you_mean(str(kind), TYPES)
+                f"column {column!r} has the unknown type {kind!r}", where=where, fix=did_you_mean(kind, TYPES)
             )
-    return dict(schema)
+        # Delta and Spark do not tell such names apart, and DuckDB finds either by either.
+        other = seen.setdefault(column.casefold(), column)
+        if other != column:
+            raise DefinitionError(
+                f"columns {other!r} and {column!r} differ only in case", where=where, fix="Rename one"
+            )
 
 
 def arrow_schema(schema: Mapping[str, str]) -> pa.Schema:

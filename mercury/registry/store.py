@@ -19,6 +19,7 @@ from mercury.errors import (
     ApplyConflictError,
     ConfigError,
     CorruptDataError,
+    DefinitionError,
     DiskFullError,
     MissingDependencyError,
     NotFoundError,
@@ -149,7 +150,14 @@ class Registry:
             raise CorruptDataError(
                 "the stored definitions do not match their hash", where=place, fix="Restore the database from a backup"
             )
-        project = Project.from_dict(json.loads(row.definitions))
+        try:
+            project = Project.from_dict(json.loads(row.definitions))
+        except DefinitionError as error:
+            raise CorruptDataError(
+                f"the stored definitions cannot be read: {error.what}",
+                where=f"{place}, {error.where}" if error.where else place,
+                fix=error.fix or "Read them with the release that applied them, or set another registry_url",
+            ) from error
         return Revision(row.revision, row.applied_at, row.version, project)
 
     def _ready(self) -> bool:

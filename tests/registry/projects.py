@@ -36,7 +36,7 @@ def project(
     )
     hourly = Window("hourly", source=flights, keys="carrier", size="1h", aggregates={"flights": Count()})
     parts = [flights, carrier, view, FeatureService("risk", views=[view]), *([hourly] if windows else [])]
-    return Project(name, parts, contracts or {})
+    return Project(name, parts).with_contracts(contracts or {})
 
 
 def race(url: str, caller: str, rounds: int) -> None:

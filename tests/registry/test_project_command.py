@@ -58,7 +58,8 @@ def test_changed_contract_shows_up_in_the_plan(file: Path) -> None:
         ("change", "Stream/flights"),
         ("follow", "Window/late"),
     ]
-    assert document["changes"][0]["fields"][0]["path"] == "contract file"
+    assert document["changes"][0]["fields"][0]["path"] == "contract_sha256"
+    assert all(change["before"] != change["after"] for change in document["changes"])
 
 
 def test_apply_prints_one_document(file: Path) -> None:
@@ -79,7 +80,7 @@ def test_apply_against_another_revision_ends_with_the_code_of_a_conflict(file: P
     ("old", "new", "message"),
     [
         ("delay > 15", "delya > 15", "the table has no column 'delya' (Window/late, expression 'delya > 15'). Did you"),
-        ('aggregates={"n": Count()}', "aggregates={}", "the window keeps nothing ({file}:5, Window/late)"),
+        ('aggregates={"n": Count()}', "aggregates={}", "the window keeps nothing ({file}:5, Window/late.aggregates)"),
         (
             "where=",
             "were=",
@@ -91,6 +92,17 @@ def test_apply_against_another_revision_ends_with_the_code_of_a_conflict(file: P
         ("project =", 'other = Project("other")\nproject =', "the file holds 2 projects (other, flights) ({file})"),
         ("import Count", "import Cuont", "fails with ImportError: cannot import name 'Cuont'"),
         ("flights.odcs.yaml", "nothing.yaml", "the contract 'nothing.yaml' of Stream/flights cannot be read"),
+        (
+            "flights.odcs.yaml",
+            "../nothing.yaml",
+            "contract='../nothing.yaml' is no file in the project's folder ({file}:3",
+        ),
+        (
+            'contract="flights.odcs.yaml"',
+            'contract="flights.odcs.yaml", contract_sha256="' + "0" * 64 + '"',
+            "the contract 'flights.odcs.yaml' of Stream/flights has the SHA-256 ",
+        ),
+        ("[late]", '"late"', "definitions='late' is not a list ({file}:6, Project/flights.definitions)"),
         ("from mercury", "raise SystemExit(0)\nfrom mercury", "fails with SystemExit: 0 ({file}:1)"),
     ],
 )

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
+from mercury import Project, Window
 from mercury.errors import (
     ApplyConflictError,
     ConfigError,
@@ -136,6 +140,15 @@ def test_row_that_was_tampered_with_is_refused(url: str) -> None:
         Registry(url).current()
 
 
+def test_row_that_this_release_would_not_accept_is_refused_with_its_place(url: str) -> None:
+    bad = json.dumps({"format": 3, "project": "flights", "definitions": {}})
+    change(url, f"definitions = '{bad}', version = '{hashlib.sha256(bad.encode()).hexdigest()[:16]}'")
+    with pytest.raises(
+        CorruptDataError, match=r"project format 3 is not one of 1 to 2 \(.*flights revision 1\). Upgrade"
+    ):
+        Registry(url).current()
+
+
 def test_half_written_database_is_one_clear_error(tmp_path: Path) -> None:
     file = tmp_path / "mercury.db"
     file.write_bytes(b"SQLite format 3\0" + b"\7" * 5000)
@@ -152,7 +165,8 @@ def test_full_disk_is_named_and_leaves_the_last_revision(tmp_path: Path, monkeyp
     def limit(connection: object, record: object) -> None:
         connection.execute("PRAGMA max_page_count = 1")  # type: ignore[attr-defined]
 
-    big = project("1h", contracts={"flights.odcs.yaml": "0" * 200_000})
+    (hourly,) = project("1h").of(Window)
+    big = Project("flights", [replace(hourly, where="delay > 0" + " OR delay > 0" * 20_000)])
     with pytest.raises(DiskFullError):
         registry.apply(registry.plan(big))
     assert [revision.project for revision in Registry(url).history("flights")] == [project("1h")]
