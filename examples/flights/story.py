@@ -59,7 +59,7 @@ class Options:
     @property
     def between_requests(self) -> int:
         """Microseconds from one round of predictions to the next."""
-        return events.HOUR * (9 if self.fast else 37)
+        return events.HOUR * (9 if self.fast else 17)
 
 
 @dataclass
