@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,12 @@ def stream() -> None:
 @click.option("--for", "seconds", type=click.FloatRange(min=0), metavar="SECONDS", help="Stop after so long.")
 @click.option("--workers", type=click.IntRange(min=0), default=0, show_default=True, help="Ray actors; 0: in process.")
 @click.option("--epoch-records", type=click.IntRange(min=1), help="Most records in one epoch.")
+@click.option(
+    "--metrics-port",
+    type=click.IntRange(0, 65535),
+    metavar="PORT",
+    help="Tell Prometheus at 127.0.0.1:PORT; 0 takes a free port and says which [default: no metrics].",
+)
 @_PROJECT
 @_FORMAT
 def run(
@@ -53,6 +60,7 @@ def run(
     seconds: float | None,
     workers: int,
     epoch_records: int | None,
+    metrics_port: int | None,
     project_file: Path | None,
     form: str,
 ) -> None:
@@ -73,7 +81,8 @@ def run(
         job.on_epoch = _echo_epoch
     previous = signal.signal(signal.SIGINT, lambda *_: job.stop())
     try:
-        report = job.run("end" if until_end else seconds, drain=drain)
+        with _metrics(job, metrics_port):
+            report = job.run("end" if until_end else seconds, drain=drain)
     finally:
         signal.signal(signal.SIGINT, previous)
     numbers = {
@@ -111,6 +120,21 @@ def status(name: str, project_file: Path | None, form: str) -> None:
         "positions": {str(partition): at for partition, at in sorted(found.positions.items())},
     }
     _print(numbers, form)
+
+
+@contextlib.contextmanager
+def _metrics(job: StreamJob, port: int | None) -> Iterator[None]:
+    if port is None:
+        yield
+        return
+    from mercury.runtime.metrics import Metrics, MetricsEndpoint
+    from mercury.streaming import STREAM_METRICS
+
+    metrics = Metrics(STREAM_METRICS)
+    with MetricsEndpoint(metrics, port) as endpoint:
+        click.echo(f"metrics at {endpoint.url}", err=True)
+        job.metrics = metrics
+        yield
 
 
 def _job(

@@ -8,11 +8,13 @@ from mercury.streaming.coordinator import EpochProgress
 from mercury.streaming.epochs import Limits
 from mercury.streaming.job import StreamJob, StreamReport, StreamStatus, kafka_source, status, watermark_text
 from mercury.streaming.log import Counts
+from mercury.streaming.metrics import STREAM_METRICS, StreamMetrics
 from mercury.streaming.sinks import DeltaSink, EpochOutput, MemorySink, Sink
 from mercury.streaming.sources import FileSource, KafkaSource, MemorySource, Source
 from mercury.streaming.worker import Check
 
 __all__ = [
+    "STREAM_METRICS",
     "Check",
     "Counts",
     "DeltaSink",
@@ -26,6 +28,7 @@ __all__ = [
     "Sink",
     "Source",
     "StreamJob",
+    "StreamMetrics",
     "StreamReport",
     "StreamStatus",
     "kafka_source",

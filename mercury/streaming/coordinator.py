@@ -39,14 +39,25 @@ SNAPSHOT_EVERY = 10
 
 @dataclass(frozen=True)
 class EpochProgress:
-    """What one committed epoch did. Times in seconds by phase; ``watermark`` as in `mercury.streaming.watermarks`."""
+    """What one committed epoch did.
+
+    ``watermark`` is as in `mercury.streaming.watermarks`, ``lags`` what is left to read per partition, ``seconds`` the
+    time by phase, ``restarts`` how many workers this run has replaced so far.
+    """
 
     epoch: int
     counts: Counts
     watermark: int
-    lag: int
+    lags: Mapping[int, int]
     seconds: Mapping[str, float]
     restarts: int
+    ranges: Mapping[int, tuple[int, int]] = field(default_factory=dict)
+    """Offsets ``[low, high)`` that it read, per partition."""
+
+    @property
+    def lag(self) -> int:
+        """Records that are left to read."""
+        return sum(self.lags.values())
 
 
 @dataclass
@@ -140,6 +151,12 @@ class StreamCoordinator:
     def ends(self) -> dict[int, int]:
         """End offset per partition, now."""
         return self._reader.bounds()[1]
+
+    def lags(self, ends: Mapping[int, int]) -> dict[int, int]:
+        """Records up to these end offsets that no epoch has taken, per partition; all of a partition never read."""
+        first = self._reader.bounds()[0] if not ends.keys() <= self._state.positions.keys() else {}
+        positions = {**first, **self._state.positions}
+        return {partition: max(end - positions.get(partition, 0), 0) for partition, end in sorted(ends.items())}
 
     def step(self, ends: Mapping[int, int], *, bounded: bool, drain: bool) -> EpochProgress | None:
         """Carry out one epoch up to these end offsets; None when there was nothing to do.
@@ -241,9 +258,10 @@ class StreamCoordinator:
         if counts.events:
             total = sum(result.bytes for result in results)
             self._bytes_per_record = total / counts.events
-        lag = sum(max(ends.get(p, at) - at, 0) for p, at in after.positions.items())
         restarts = len(self.workers.supervisor.restarts)
-        return EpochProgress(plan.epoch, counts, after.watermarks.current, lag, seconds, restarts)
+        return EpochProgress(
+            plan.epoch, counts, after.watermarks.current, self.lags(ends), seconds, restarts, plan.ranges
+        )
 
     def _stand_ground(self, epoch: int) -> None:
         # Advice only: what keeps two coordinators apart is that transactions of one job conflict.

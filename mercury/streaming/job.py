@@ -15,12 +15,14 @@ from mercury.errors import DefinitionError, UsageError
 from mercury.lake import Lake
 from mercury.runtime import lineage
 from mercury.runtime.actors import InProcessEdge, RayEdge, RestartPolicy, Supervisor
-from mercury.streaming import telling
+from mercury.runtime.metrics import Recorder
 from mercury.streaming.coordinator import EpochProgress, StreamCoordinator, Workers
 from mercury.streaming.epochs import Limits
 from mercury.streaming.log import Counts, JobLog
+from mercury.streaming.metrics import StreamMetrics
 from mercury.streaming.sinks import DeltaSink, Sink
 from mercury.streaming.sources import Source
+from mercury.streaming.telling import Telling
 from mercury.streaming.watermarks import BEGINNING, END
 from mercury.streaming.windows import PaneWindow
 from mercury.streaming.worker import Check, PartitionWorker, WorkerSpec, snapshots_in
@@ -73,6 +75,7 @@ class StreamJob:
     settings : where Ray, the broker and lineage are; None leaves the first two to the environment, and tells nobody.
     limits : how much an epoch takes.
     on_epoch : called after every committed epoch.
+    metrics : takes `mercury.streaming.STREAM_METRICS` after every committed epoch; None records none.
     """
 
     stream: Stream
@@ -89,6 +92,7 @@ class StreamJob:
     limits: Limits = field(default_factory=Limits)
     restarts: RestartPolicy = field(default_factory=RestartPolicy)
     on_epoch: Callable[[EpochProgress], None] = lambda progress: None
+    metrics: Recorder | None = None
     clock: Callable[[], int] = lambda: time.time_ns() // 1000
     probe: Callable[[str], None] = lambda step: None
     storage_options: Mapping[str, str] | None = None
@@ -140,14 +144,17 @@ class StreamJob:
         started = time.monotonic()
         total, done, progress = Counts(), 0, None
         with (
-            telling.told(self.settings, self.name) as told,
+            lineage.run(f"stream.{self.stream.name}", settings=self.settings, streaming=True) as run,
             self._supervised() as workers,
             contextlib.closing(self._coordinator(workers)) as coordinator,
         ):
             coordinator.recover()
-            before = dict(coordinator.state.positions)
+            told = Telling(run, self.source)
             bounded = until == "end"
             ends = coordinator.ends()
+            metrics = StreamMetrics(self.stream.name, self.metrics) if self.metrics is not None else None
+            if metrics is not None:
+                metrics.stands(coordinator.state.watermarks.current, coordinator.lags(ends))
             while not self._stopped.is_set():
                 if isinstance(until, (int, float)) and time.monotonic() - started >= until:
                     break
@@ -160,12 +167,13 @@ class StreamJob:
                     self._stopped.wait(_POLL_SECONDS)
                     continue
                 total, done, progress = total + step.counts, done + 1, step
+                if metrics is not None:
+                    metrics.committed(step, self.clock())
+                told.epoch(step)
                 self.on_epoch(step)
                 if callable(until) and until(step):
                     break
             state = coordinator.state
-            if told is not None:
-                self._tell(told, before, state.positions, total)
             lag = sum(max(ends.get(p, at) - at, 0) for p, at in state.positions.items())
             return StreamReport(
                 self.name,
@@ -177,12 +185,6 @@ class StreamJob:
                 progress.restarts if progress else 0,
                 time.monotonic() - started,
             )
-
-    def _tell(self, run: lineage.Run, before: Mapping[int, int], after: Mapping[int, int], counts: Counts) -> None:
-        telling.tell_input(run, self.source.name, before, after)
-        if self.lake is not None:
-            windows, panes = [part.name for part in self.windows], [part.name for part in self.panes]
-            telling.tell_outputs(run, self.lake, self.stream.name, windows, panes, counts, self.storage_options)
 
     def stop(self) -> None:
         """Let `run` end after the epoch that it is at; callable from another thread or a signal handler."""

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
+import socket
+import urllib.request
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from prometheus_client.parser import text_string_to_metric_families
 
 from mercury.cli.stream import stream
-from mercury.errors import NotFoundError, UsageError
+from mercury.errors import NotFoundError, PortInUseError, UsageError
+from mercury.streaming import EpochProgress, StreamMetrics
+from mercury.time import MINUTE, SECOND
 from tests.streaming import batch_twin as twin
 from tests.streaming.batch_twin import START, event
 
@@ -96,6 +103,64 @@ def test_status_reads_the_log(project: Path) -> None:
     assert (status["epochs"], status["events"], status["positions"]) == (1, 5, {"0": 5})
     assert status["watermark"] == "end"
     assert status["windows"] == {"hourly": 2}
+
+
+def test_metrics_are_told_while_the_stream_runs(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scraped: list[str] = []
+    committed = StreamMetrics.committed
+
+    def scrape_after(metrics: StreamMetrics, progress: EpochProgress, now: int) -> None:
+        committed(metrics, progress, now)
+        (url,) = re.findall(r"metrics at (http\S+)", told.getvalue())
+        scraped.append(urllib.request.urlopen(url, timeout=10).read().decode())
+
+    told = io.StringIO()
+    monkeypatch.setattr("mercury.cli.stream.click.echo", lambda text, err=False: told.write(f"{text}\n"))
+    monkeypatch.setattr(StreamMetrics, "committed", scrape_after)
+    files = project.parent / "events"
+    invoke("run", "trips", files, "--source", "files", "--until-end", "--metrics-port", 0, "--project", project)
+
+    (text,) = scraped
+    got = {
+        (sample.name.removeprefix("mercury_stream_"), *sorted(sample.labels.values())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+    assert {
+        key: got[key] for key in (("records_total", "trips"), ("rows_total", "trips"), ("epochs_total", "trips"))
+    } == {
+        ("records_total", "trips"): 5,
+        ("rows_total", "trips"): 2,
+        ("epochs_total", "trips"): 1,
+    }
+    assert got["dead_letters_total", "contract", "trips"] == got["dead_letters_total", "malformed", "trips"] == 1
+    assert got["duplicates_total", "trips"] == 1
+    assert got["late_rows_total", "trips"] == got["worker_restarts_total", "trips"] == 0
+    assert got["window_rows_total", "hourly", "trips"] == 1
+    assert got["consumer_lag", "0", "trips"] == 0
+    assert got["watermark_seconds", "trips"] == (START + 110 * MINUTE) / SECOND
+    assert got["epoch_seconds_count", "trips"] == got["commit_seconds_count", "trips"] == 1
+    assert 0 < got["commit_seconds_sum", "trips"] < got["epoch_seconds_sum", "trips"]
+    phases = sum(value for key, value in got.items() if key[0] == "phase_seconds_total")
+    assert phases == pytest.approx(got["epoch_seconds_sum", "trips"])
+
+
+def test_a_metrics_port_in_use_is_told_before_anything_runs(project: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        arguments = (
+            "run",
+            "trips",
+            project.parent / "events",
+            "--source",
+            "files",
+            "--until-end",
+            "--project",
+            project,
+        )
+        with pytest.raises(PortInUseError, match=f"port {port} is taken"):
+            invoke(*arguments, "--metrics-port", port)
+    assert not (project.parent / ".mercury" / "lake").exists()
 
 
 def test_status_of_a_stream_that_has_not_run_is_zero(project: Path) -> None:
