@@ -33,7 +33,11 @@ class FieldChange:
     new: Any
 
     def __str__(self) -> str:
-        return f"{self.path}: {_shown(self.old)} → {_shown(self.new)}"
+        old, new = _shown(self.old), _shown(self.new)
+        if old == new:
+            # A text and the number that it reads like.
+            old, new = json.dumps(self.old, ensure_ascii=False), json.dumps(self.new, ensure_ascii=False)
+        return f"{self.path}: {old} → {new}"
 
 
 @dataclass(frozen=True)
@@ -179,11 +183,13 @@ class _Form:
 
 
 def _changed(before: _Form, after: _Form) -> Iterator[FieldChange]:
-    for path in sorted(before.values.keys() | after.values.keys()):
+    # In the order of the fields and of the mappings' entries, what is gone at the end.
+    for path in dict.fromkeys([*after.values, *before.values]):
         old, new = before.get(path), after.get(path)
-        if old != new:
+        # 1, 1.0 and true are equal to Python, and three different parameters to a trainer.
+        if type(old) is not type(new) or old != new:
             yield FieldChange(".".join(path), old, new)
-    for path in sorted(before.orders.keys() & after.orders.keys()):
+    for path in (path for path in after.orders if path in before.orders):
         was, becomes = before.orders[path], after.orders[path]
         if becomes != [name for name in was if name in becomes] + [name for name in becomes if name not in was]:
             yield FieldChange(".".join((*path, ORDER)), was, becomes)
@@ -203,7 +209,7 @@ def _used(project: Project, address: str) -> set[str]:
 
 
 def _shown(value: Any) -> str:
-    if isinstance(value, str):
+    if isinstance(value, str) and value.isprintable():
         # The hash of a contract's file; its beginning tells two of them apart.
         return f"{value[:12]}…" if _SHA256.match(value) else value
     return json.dumps(value, ensure_ascii=False)

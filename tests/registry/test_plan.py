@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from mercury import Count, FeatureView, Mean, Project
+from mercury import Count, FeatureService, FeatureView, LightGBM, Mean, Model, Project, Stream
 from mercury.definitions import Aggregate
 from mercury.registry import Change, FieldChange
 from mercury.registry.plan import DEFAULT, make_plan
@@ -117,6 +117,24 @@ def test_order_and_absence_are_shown(
 ) -> None:
     plan = make_plan(with_features(**before), 1, with_features(**after))
     assert [line.strip() for line in plan.text().splitlines()[2:-1]] == lines
+
+
+def test_values_that_python_takes_for_equal_are_shown_as_changes() -> None:
+    def fields(old: object, new: object) -> list[str]:
+        one, other = (Project("p", [_model(value)]) for value in (old, new))
+        return [str(part) for change in make_plan(one, 1, other).changes for part in change.fields]
+
+    assert fields(1, 1.0) == ["trainer.params.x: 1 → 1.0"]
+    assert fields(1, True) == ["trainer.params.x: 1 → true"]
+    assert fields("1", 1) == ['trainer.params.x: "1" → 1']
+    assert fields("a", "a\nb") == ['trainer.params.x: a → "a\\nb"']
+
+
+def _model(parameter: object) -> Model:
+    (service,) = OLD.of(FeatureService)
+    (labels,) = OLD.of(Stream)
+    trainer = LightGBM(params={"x": parameter})  # type: ignore[dict-item]
+    return Model("m", service=service, labels=labels, label="delay > 15", event_time="ts", trainer=trainer)
 
 
 @pytest.mark.parametrize(("windows", "expected"), [(True, {}), (False, {"Window/hourly": "remove"})])
