@@ -44,9 +44,8 @@ def check_history(story: Story, shown: Step) -> None:
     contract = load_contract(Path(story.settings.project).parent / "contracts" / "flights_history.odcs.yaml")
     with lineage.run("check.flights_history", settings=story.settings) as told:
         report = check(flights, contract)
-        told.input(
-            "raw_flights", version=written["raw_flights"].version, rows=report.rows, assertions=assertions(report)
-        )
+        table, version = story.lake.table("raw_flights"), written["raw_flights"].version
+        told.input(table, version=version, rows=report.rows, assertions=assertions(report))
     for form in ("html", "json"):
         (story.settings.state / f"quality.{form}").write_text(render(report, form))
     verdicts = [result.verdict.value for result in report.results]

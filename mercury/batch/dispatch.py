@@ -19,6 +19,7 @@ from mercury.batch.run import RunResult, last_run, run_identity
 from mercury.definitions import Job, canonical_json
 from mercury.errors import DeadlineExceededError, NotFoundError, UsageError
 from mercury.lake import Lake
+from mercury.runtime import lineage
 from mercury.runtime.session import ray_session
 from mercury.runtime.submission import JobClient, JobFailedError, JobRun
 
@@ -75,10 +76,14 @@ def dispatch(
     arguments += ["--date", date] if date else []
     arguments += ["--force"] if force else []
     environment = {"MERCURY_LAKE": lake.root, "MERCURY_STATE": str(Path(settings.state).resolve())}
-    if choice.engine == "duckdb" and settings.ray_address is None:
-        return _here(script, arguments, environment, deadline)
-    token = [canonical_json(identity).decode(), *([uuid.uuid4().hex] if force else [])]
-    return _on_cluster(job, settings, script, arguments, environment, partition, token, choice, deadline, on_status)
+    if settings.lineage_url is not None:
+        environment["MERCURY_LINEAGE_URL"] = settings.lineage_url
+    with lineage.run(f"dispatch.{job.name}", settings=settings):
+        environment |= lineage.environment()
+        if choice.engine == "duckdb" and settings.ray_address is None:
+            return _here(script, arguments, environment, deadline)
+        token = [canonical_json(identity).decode(), *([uuid.uuid4().hex] if force else [])]
+        return _on_cluster(job, settings, script, arguments, environment, partition, token, choice, deadline, on_status)
 
 
 def find_script(job: Job, project: Path) -> Script:

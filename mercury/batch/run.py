@@ -122,11 +122,11 @@ def run(
     output = Table.create(uri, query.schema, exist_ok=True)
     with lineage.run(job.name, settings=settings) as told:
         for each in inputs:
-            told.input(each.name, version=each.version)
+            told.input(each.uri, version=each.version)
         commit = _compute_and_commit(
-            job, query, inputs, choice, output, part, identity, gate, size, settings.memory_limit
+            job, query, inputs, choice, output, part, identity, told.id, gate, size, settings.memory_limit
         )
-        told.output(job.output, version=commit.version, rows=commit.rows)
+        told.output(uri, version=commit.version, rows=commit.rows)
     return RunResult(
         job.name,
         part.partition,
@@ -168,6 +168,7 @@ def _compute_and_commit(
     output: Table,
     scope: Scope,
     identity: Mapping[str, Any],
+    run_id: str,
     gate: Gate | None,
     size: SparkSize | None,
     memory: int,
@@ -178,7 +179,7 @@ def _compute_and_commit(
     app = f"batch/{job.name}/{scope.partition}"
     sequence = (output.transaction_version(app) or 0) + 1
     transaction = Transaction(app, sequence)
-    provenance = {**identity, "engine": choice.engine, "run": str(uuid.uuid4())}
+    provenance = {**identity, "engine": choice.engine, "run": run_id}
     if choice.engine == "duckdb":
         rows = duckdb_task.run(sql, inputs, query.schema, memory=memory)
         if gate is not None:

@@ -92,14 +92,12 @@ def training_set(
     definition = project.get(FeatureService, service)
     settings = _settings(project_file)
     with lineage.run(f"training_set.{service}", settings=settings) as told:
-        told.input(Path(labels).absolute().as_uri(), namespace="file")
-        for view in definition.views:
-            told.input(view.address, version=view.version)
+        told.input(labels)
         with ray_session(settings) if engine == "ray" else contextlib.nullcontext():
             joined = join(store, definition, read_data(labels), event_time=event_time, options=options, engine=engine)
         output.parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(joined, output)
-        told.output(output.absolute().as_uri(), rows=joined.num_rows, namespace="file")
+        told.output(output, rows=joined.num_rows)
     values = {name: joined.num_rows - joined[name].null_count for view in definition.views for name in view.columns}
     if form == "json":
         click.echo(json.dumps({"rows": joined.num_rows, "output": str(output), "values": values}))

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,10 +14,9 @@ import click
 from mercury.errors import PartialError, UsageError
 
 if TYPE_CHECKING:
-    from mercury.quality.contract import Contract
+    from mercury.config import Settings
     from mercury.quality.profile import ColumnProfile, Profile
     from mercury.quality.results import Report
-    from mercury.runtime import lineage
 
 OUTPUTS = ("html", "json", "junit", "sarif")
 
@@ -75,40 +73,30 @@ def check(
     from mercury.quality.report import render
     from mercury.quality.run import check as run_check
     from mercury.quality.source import NULL_TEXTS, open_source
+    from mercury.runtime import lineage
 
     outputs = _pairs(output, "-o", OUTPUTS)
     references: dict[str, Any] = dict(_pairs(reference, "--reference", None))
     agreed = load_contract(contract, table)
     types = {column.name: column.logical_type or "" for column in agreed.columns}
     source = open_source(src, column_types=types, nulls=nulls or NULL_TEXTS)
-    with _told(agreed) as told:
+    with lineage.run(f"check.{agreed.table or agreed.id}", settings=_told_settings()) as told:
         report = run_check(source, agreed, engine=engine, references=references, now=_instant(now))
-        if told is not None:
-            version, checked = report.source_version, assertions(report)
-            told.input(report.source, version=version, rows=report.rows, assertions=checked, namespace="file")
-    if folder:
-        from mercury.quality.quarantine import quarantine
+        told.input(src, version=report.source_version, rows=report.rows, assertions=assertions(report))
+        for referenced in references.values():
+            told.input(referenced)
+        if folder:
+            from mercury.quality.quarantine import quarantine
 
-        split = quarantine(source, agreed, folder, good=good, cap=cap)
-        report = replace(report, quarantine=split.to_dict())
-        click.echo(f"{split.bad_rows:,} bad rows, {split.written_rows:,} written to {split.bad_path}", err=True)
+            split = quarantine(source, agreed, folder, good=good, cap=cap)
+            report = replace(report, quarantine=split.to_dict())
+            told.output(split.bad_path, rows=split.written_rows)
+            if split.good_path is not None:
+                told.output(split.good_path, rows=split.good_rows)
+            click.echo(f"{split.bad_rows:,} bad rows, {split.written_rows:,} written to {split.bad_path}", err=True)
     _write(report, outputs)
     click.echo(render(report, form), nl=False)
     return exit_code((result.verdict for result in report.results), fail_on)
-
-
-@contextlib.contextmanager
-def _told(contract: Contract) -> Iterator[lineage.Run | None]:
-    """The lineage run of a check inside a project, or with an endpoint configured; elsewhere nobody is told."""
-    from mercury.config import load_settings
-    from mercury.runtime import lineage
-
-    settings = load_settings()
-    if not settings.project.exists() and settings.lineage_url is None:
-        yield None
-        return
-    with lineage.run(f"check.{contract.table or contract.id}", settings=settings) as run:
-        yield run
 
 
 @quality.command()
@@ -159,6 +147,14 @@ def lint(contract: str, form: str) -> None:
         click.echo(f"{contract}: table {one.table}: {counts}")
         for part in one.not_evaluated:
             click.echo(f"  not evaluated: {part.name}: {part.why}  [{contract}:{part.line}]")
+
+
+def _told_settings() -> Settings | None:
+    """Where lineage goes: for a check inside a project, or with an endpoint configured; elsewhere nobody is told."""
+    from mercury.config import load_settings
+
+    settings = load_settings()
+    return settings if settings.project.exists() or settings.lineage_url is not None else None
 
 
 def _pairs(texts: Sequence[str], option: str, known: Sequence[str] | None) -> list[tuple[str, str]]:

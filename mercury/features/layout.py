@@ -91,6 +91,11 @@ class Manifest:
         """Rows of all runs."""
         return sum(run.rows for run in self.runs)
 
+    @property
+    def data_version(self) -> str:
+        """Names these rows among all that the view ever had: a generation counts within its origin."""
+        return f"{self.origin}.{self.generation}"
+
     def to_json(self) -> bytes:
         """Canonical bytes of the manifest file."""
         document = {

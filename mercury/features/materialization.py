@@ -9,7 +9,6 @@ newest that was known at `until`, which is what the point-in-time join would ans
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,9 +23,10 @@ from mercury.expressions import evaluate
 from mercury.features.instants import NULL_INSTANT, Side, instants, to_timestamps
 from mercury.features.layout import CREATED_TIME, EVENT_TIME, FeatureRuns, Manifest
 from mercury.features.panes import materialize_panes
-from mercury.features.publishing import Offline, publish
+from mercury.features.publishing import Offline, publish, tell
 from mercury.features.store import FeatureStore
 from mercury.runtime import lineage
+from mercury.summaries import SCALARS
 from mercury.tables import Table
 
 CHUNK_ROWS = 500_000
@@ -71,27 +71,18 @@ def materialize(
 
     Raises `TableNotFoundError` when the source table does not exist, `SchemaError` when it does not fit the view.
     """
-    with _told(store, f"materialize.{view.name}") as told:
+    with lineage.run(f"materialize.{view.name}", settings=store.settings) as told:
         done: Offline
         if isinstance(view.source, BatchTable):
             done = _materialize_table(store, view, rebuild, chunk_rows)
+            read = store.lake.table(view.source.name)
         else:
             done = materialize_panes(store, view, rebuild, until)
+            read = f"{store.lake.panes(view.name)}/{SCALARS}"
+        told.input(read, version=done.source.get(TABLE_VERSION))
         changed = publish(store, view, until=until) if online else 0
-        if told is not None:
-            assert view.source is not None
-            told.input(view.source.name, version=done.source.get(TABLE_VERSION))
-            told.output(view.address, version=view.version, rows=done.offline)
+        tell(told, store, view, done.offline, changed if online else None)
     return Materialized(view.name, done.offline, changed, done.dropped, done.rebuilt, done.source)
-
-
-@contextmanager
-def _told(store: FeatureStore, job: str) -> Iterator[lineage.Run | None]:
-    if store.settings is None:
-        yield None
-        return
-    with lineage.run(job, settings=store.settings) as run:
-        yield run
 
 
 def rows_of_table(view: FeatureView, rows: pa.Table) -> tuple[pa.Table, int]:

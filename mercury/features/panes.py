@@ -17,9 +17,10 @@ from mercury.definitions import FeatureView, Stream
 from mercury.definitions.schema import arrow_schema
 from mercury.features.instants import UTC_MICROSECONDS
 from mercury.features.layout import CREATED_TIME, EVENT_TIME, FeatureRuns
-from mercury.features.publishing import Offline, publish
+from mercury.features.publishing import Offline, publish, tell
 from mercury.features.store import FeatureStore
 from mercury.features.windows import PANE, feature_rows, longest, pane_spec
+from mercury.runtime import lineage
 from mercury.summaries import SCALARS, Summary, empty
 from mercury.tables import Table
 from mercury.time import duration, floor, to_iso
@@ -77,9 +78,12 @@ class FeatureSink:
                 history.add(output.panes[view.name])
             until = _reached(output.watermark, history)
             sources = {PANES: view.source.address if view.source else "", OFFSETS: dict(output.provenance)}
-            advance(self._store, view, history, until, epoch=output.epoch, sources=sources)
+            added = advance(self._store, view, history, until, epoch=output.epoch, sources=sources)
+            changed = 0
             if self._online:
-                publish(self._store, view, until=_known_until(view, output.watermark))
+                changed = publish(self._store, view, until=_known_until(view, output.watermark))
+            if added or changed:
+                tell(lineage.current(), self._store, view, added, changed if self._online else None)
 
     def close(self) -> None:
         """Forget what is held."""

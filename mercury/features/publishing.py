@@ -14,6 +14,7 @@ from mercury.definitions import FeatureView
 from mercury.features.instants import UTC_MICROSECONDS
 from mercury.features.layout import CREATED_TIME, EPOCH, FeatureRuns, Manifest
 from mercury.features.store import FeatureStore
+from mercury.runtime import lineage
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,15 @@ def publish(store: FeatureStore, view: FeatureView, *, until: int | None = None)
             mark=done if last else None,
         )
     return changed
+
+
+def tell(run: lineage.Run, store: FeatureStore, view: FeatureView, offline: int, online: int | None) -> None:
+    """Tell lineage how many rows of a view were added offline and changed online; None leaves the latter out."""
+    runs = store.runs(view.name)
+    version = runs.manifest().data_version
+    run.output(runs.folder, version=version, rows=offline)
+    if online is not None:
+        run.output(store.online / view.name, version=version, rows=online)
 
 
 def _newest(

@@ -21,6 +21,7 @@ from mercury.features.instants import Side, instants, to_timestamps
 from mercury.features.layout import CREATED_TIME, EVENT_TIME, FeatureRuns, Manifest
 from mercury.features.pit import DEFAULTS, JoinOptions, ViewRows, as_of
 from mercury.features.store import FeatureStore
+from mercury.runtime import lineage
 from mercury.runtime.shuffle import shuffle
 from mercury.time import duration
 
@@ -61,6 +62,8 @@ def training_set(
         )
     asked = instants(labels[event_time], Side.LABEL, name=event_time, assume_tz=options.assume_tz)
     pinned = [_Pinned.of(store, view) for view in views]
+    for each in pinned:
+        lineage.current().input(each.runs.folder, version=each.manifest.data_version)
     columns: dict[str, pa.ChunkedArray] = {}
     for group in _by_keys(pinned):
         columns.update(_join_group(labels, asked, group, options, engine))
@@ -118,6 +121,7 @@ class _Pinned:
             "version": self.view.version,
             "materialized_version": self.manifest.view_version,
             "generation": self.manifest.generation,
+            "data_version": self.manifest.data_version,
             "rows": self.manifest.rows,
             "sources": dict(self.manifest.sources),
         }

@@ -50,7 +50,9 @@ def examples(model: Model, settings: Settings, *, until: int | None = None) -> p
     columns = {**{key: key for key in keys}, model.event_time: model.event_time, LABEL: model.label}
     from mercury.expressions import evaluate
 
-    rows = evaluate(columns, Table.open(uri).read(), where=model.where)
+    table = Table.open(uri)
+    lineage.current().input(uri, version=table.version)
+    rows = evaluate(columns, table.read(), where=model.where)
     if until is not None:
         rows = rows.filter(pc.less(rows[model.event_time].cast(pa.int64()), until))
     if rows.num_rows == 0:
@@ -93,6 +95,9 @@ def fit(
         if training is None:
             labels = examples(model, settings, until=until)
             training = training_set(FeatureStore.of(settings), model.service, labels, event_time=model.event_time)
+        else:
+            for name, read in provenance_of(training).get("views", {}).items():
+                run.input(Lake(settings.lake).feature_runs(name), version=read.get("data_version"))
         where = cutoff if cutoff is not None else _late_fifth(training, model.event_time)
         trained = train(
             training,
@@ -102,13 +107,11 @@ def fit(
             trainer=model.trainer,
             cutoff=where,
         )
-        made_from: dict[str, Any] = provenance_of(training)
-        for view in model.service.views:
-            run.input(view.address, version=view.version)
+        made_from: dict[str, Any] = {**provenance_of(training), "run": run.id}
         version = ModelRegistry(settings).register(
             model.name, trained, service=model.service.name, provenance=made_from, alias=alias
         )
-        run.output(model.address, version=version, rows=trained.rows["train"])
+        run.output(f"models/{model.name}", version=version, namespace=settings.mlflow_tracking_uri)
     return Fitted(model.name, version, trained.metrics, trained.rows, where)
 
 

@@ -1,54 +1,55 @@
-"""What a stream's run tells lineage: the offsets that it read, and the tables that it wrote with their versions."""
+"""What a stream's run tells lineage of its source: which offsets it has read. Sinks tell what they write."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
-from mercury.errors import TableNotFoundError
-from mercury.lake import Lake
 from mercury.runtime import lineage
-from mercury.streaming.log import Counts
-from mercury.tables import Table
+from mercury.streaming.coordinator import EpochProgress
+from mercury.streaming.sources import FileSource, KafkaSource, Source
 
-if TYPE_CHECKING:
-    from mercury.config import Settings
-
-
-@contextlib.contextmanager
-def told(settings: Settings | None, job: str) -> Iterator[lineage.Run | None]:
-    """The lineage run of a job; None without settings, which say where events go."""
-    if settings is None:
-        yield None
-        return
-    with lineage.run(job, settings=settings) as run:
-        yield run
+TELL_SECONDS = 60.0
+"""A run that goes on tells where it is this often, for it may never end, or end by being killed."""
 
 
-def tell_input(run: lineage.Run, source: str, before: Mapping[int, int], after: Mapping[int, int]) -> None:
-    """Name the source with the offsets that the run read of each partition, as its version."""
-    read = {p: (before.get(p, 0), high) for p, high in after.items() if high > before.get(p, 0)}
-    run.input(source, version=lineage.offset_ranges(read), rows=sum(high - low for low, high in read.values()))
+@dataclass
+class Telling:
+    """Adds committed epochs to a run.
+
+    Offsets are told as one range per partition, from the first that the run read to the end of the last, as the
+    version of the source.
+    """
+
+    run: lineage.Run
+    source: Source
+    every: float = TELL_SECONDS
+    clock: Callable[[], float] = time.monotonic
+    _read: dict[int, tuple[int, int]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._told = self.clock()
+
+    def epoch(self, progress: EpochProgress) -> None:
+        """Add an epoch, and tell of the run when it is time."""
+        for partition, (low, high) in progress.ranges.items():
+            if high > low:
+                first, _ = self._read.get(partition, (low, high))
+                self._read[partition] = first, high
+        version = lineage.offset_ranges(self._read) or None
+        for number, (name, namespace) in enumerate(_datasets(self.source)):
+            rows = None if number else progress.counts.events  # of all files together
+            self.run.input(name, version=version, rows=rows, namespace=namespace)
+        if self.clock() - self._told >= self.every:
+            self._told = self.clock()
+            self.run.progress()
 
 
-def tell_outputs(
-    run: lineage.Run,
-    lake: Lake,
-    stream: str,
-    windows: Sequence[str],
-    panes: Sequence[str],
-    counts: Counts,
-    storage_options: Mapping[str, str] | None = None,
-) -> None:
-    """Name the tables that there are, with the versions that the run leaves and the rows that it added."""
-    written = [
-        (f"streams/{stream}/rows", lake.stream_rows(stream), counts.rows),
-        (f"streams/{stream}/late", lake.stream_late(stream), counts.late),
-        (f"streams/{stream}/dead_letters", lake.stream_dead_letters(stream), counts.dead),
-        *((f"windows/{name}", lake.window(name), counts.windows.get(name, 0)) for name in windows),
-        *((f"features/{name}/panes", f"{lake.panes(name)}/scalars", counts.windows.get(name, 0)) for name in panes),
-    ]
-    for name, uri, rows in written:
-        with contextlib.suppress(TableNotFoundError):
-            run.output(name, version=Table.open(uri, storage_options=storage_options).version, rows=rows)
+def _datasets(source: Source) -> list[tuple[str, str | None]]:
+    """Address of each part of a source, or its name and a namespace."""
+    if isinstance(source, KafkaSource):
+        return [(f"kafka://{source.bootstrap.partition(',')[0].strip()}/{source.topic}", None)]
+    if isinstance(source, FileSource):
+        return [(path, None) for path in source.paths]
+    return [(source.name, type(source).__name__)]

@@ -140,7 +140,7 @@ def test_served_features_are_those_of_the_join(story: dict[str, Any]) -> None:
 def test_every_run_left_its_lineage(story: dict[str, Any], state: Path) -> None:
     told = [json.loads(line) for line in (state / "lineage.jsonl").read_text().splitlines()]
     complete = {event["job"]["name"] for event in told if event["eventType"] == "COMPLETE"}
-    assert {"flight_features", "train.delay_risk", "stream/flights", "check.flights_history"} <= complete
+    assert {"flight_features", "train.delay_risk", "stream.flights", "check.flights_history"} <= complete
     assert {f"materialize.{view}" for view in ("schedule", "carrier_delay", "origin_delay")} <= complete
     assert not [event for event in told if event["eventType"] == "FAIL"]
 

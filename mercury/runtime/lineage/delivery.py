@@ -5,9 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit
+
+from mercury.runtime.lineage.datasets import without_secrets
 
 if TYPE_CHECKING:
     from openlineage.client.event_v2 import RunEvent
@@ -16,7 +20,13 @@ if TYPE_CHECKING:
 
 FILE_NAME = "lineage.jsonl"
 
+API_KEY_VARIABLE = "OPENLINEAGE_API_KEY"
+"""Key for endpoints that ask for one, as OpenLineage's client names it."""
+
 TIMEOUT_SECONDS = 5.0
+
+PAUSE_SECONDS = 60.0
+"""How long an endpoint that failed is left alone, so that it holds back a run once and not at every event."""
 
 _log = logging.getLogger(__name__)
 
@@ -59,37 +69,66 @@ class FileDelivery:
 
 @dataclass
 class HttpDelivery:
-    """Posts events with OpenLineage's own client; what the endpoint does not take goes to the file instead."""
+    """Posts events with OpenLineage's own client; what the endpoint does not take goes to the file instead.
+
+    Parameters
+    ----------
+    url : of the server, or of its endpoint when the path is another than ``/api/v1/lineage``.
+    otherwise : gets the events that were not taken, ``failed`` in number.
+    pause : seconds for which nothing is posted after a failure.
+    """
 
     url: str
     otherwise: FileDelivery
+    pause: float = PAUSE_SECONDS
     failed: int = 0
-    _client: Any = None
+    _paused_until: float = 0.0
+    _transport: Any = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def send(self, event: RunEvent) -> None:
-        """Post the event. The first failure is told in the log, the others are counted in ``failed``."""
-        try:
-            self._post(event)
-        except Exception as error:
+        """Post the event, or append it to the file. Only the first failure is told in the log."""
+        with self._lock:
+            if time.monotonic() >= self._paused_until:
+                try:
+                    self._post(event)
+                    return
+                except Exception as error:
+                    self._paused_until = time.monotonic() + self.pause
+                    if not self.failed:
+                        told = without_secrets(self.url)
+                        why = str(error).partition("\n")[0].replace(self.url, told) or type(error).__name__
+                        _log.warning(
+                            "the lineage endpoint %s does not take events (%s); they go to %s",
+                            told,
+                            why,
+                            self.otherwise.path,
+                        )
             self.failed += 1
-            if self.failed == 1:
-                _log.warning(
-                    "the lineage endpoint %s does not take events (%s); they go to %s",
-                    self.url,
-                    str(error).partition("\n")[0] or type(error).__name__,
-                    self.otherwise.path,
-                )
-            self.otherwise.send(event)
+        self.otherwise.send(event)
 
     def _post(self, event: RunEvent) -> None:
-        with self._lock:
-            if self._client is None:
-                from openlineage.client.transport.http import HttpConfig, HttpTransport
+        if self._transport is None:
+            from openlineage.client.transport.http import (
+                ApiKeyTokenProvider,
+                HttpConfig,
+                HttpTransport,
+                TokenProvider,
+            )
 
-                # Retrying would hold the run back: an event is not worth a minute.
-                self._client = HttpTransport(HttpConfig(url=self.url, timeout=TIMEOUT_SECONDS, retry={"total": 0}))
-            self._client.emit(event)
+            key = os.environ.get(API_KEY_VARIABLE)
+            path = urlsplit(self.url).path
+            self._transport = HttpTransport(
+                HttpConfig(
+                    url=self.url,
+                    timeout=TIMEOUT_SECONDS,
+                    # Retrying would hold the run back: an event is not worth a minute.
+                    retry={"total": 0},
+                    auth=ApiKeyTokenProvider({"apiKey": key}) if key else TokenProvider({}),
+                    **({"endpoint": path} if path.strip("/") else {}),
+                )
+            )
+        self._transport.emit(event)
 
 
 _made: dict[tuple[str, str | None], Delivery] = {}

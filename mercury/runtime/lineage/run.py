@@ -1,47 +1,61 @@
-"""A run that is being told: what it reads and writes while it goes on, and how it ended.
-
-Events follow OpenLineage (https://openlineage.io/spec/2-0-2/OpenLineage.json) and are built of the classes of its own
-client, so that they are valid by construction. Datasets are named as the project names them (``raw_flights``,
-``feature_view:carrier_delay``) in the namespace of the lake, topics in that of their broker.
-"""
+"""A run that is being told: what it reads and writes while it goes on, and how it ended."""
 
 from __future__ import annotations
 
-import datetime as dt
-import hashlib
 import logging
 import os
-import subprocess
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import mercury
+from mercury.runtime.lineage.code import CODE_VARIABLE, code_version
+from mercury.runtime.lineage.datasets import dataset, without_secrets
 from mercury.runtime.lineage.delivery import delivery
 
 if TYPE_CHECKING:
-    from openlineage.client.event_v2 import RunEvent
-
     from mercury.config import Settings
 
 PARENT_VARIABLE = "OPENLINEAGE_PARENT_ID"
 """``namespace/job/run id`` of the run that started this process, as other OpenLineage integrations set it."""
 
-PRODUCER = f"https://pypi.org/project/mercury-platform/{mercury.__version__}"
+NAMESPACE_VARIABLE = "OPENLINEAGE_NAMESPACE"
+"""Namespace of jobs, for an endpoint that several projects share."""
+
 NAMESPACE = "mercury"
 
-_GIT_SECONDS = 5.0
-
-_current: ContextVar[Run | None] = ContextVar("mercury_lineage_run", default=None)
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class RunName:
+    """What other runs call a run: its job's namespace and name, and its id."""
+
+    namespace: str
+    job: str
+    id: str
+
+    @classmethod
+    def parse(cls, text: str) -> RunName | None:
+        """From ``namespace/job/run id``, where the job may have slashes; None when it is something else."""
+        namespace, _, rest = text.partition("/")
+        job, _, identity = rest.rpartition("/")
+        try:
+            return cls(namespace, job, str(uuid.UUID(identity))) if namespace and job else None
+        except ValueError:
+            return None
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.job}/{self.id}"
+
+
 @dataclass
-class _Dataset:
+class Dataset:
+    """What a run says of a dataset."""
+
     namespace: str
     name: str
     version: str | None = None
@@ -51,20 +65,26 @@ class _Dataset:
 
 @dataclass
 class Run:
-    """A run of a job. Name what it reads and writes as it becomes known; the last word on a dataset counts."""
+    """A run of a job. It names what it reads and writes as that becomes known.
 
-    job: str
-    namespace: str
-    dataset_namespace: str
-    id: str
-    parent: tuple[str, str, str] | None = None
-    """Namespace, job and id of the run that this one is part of."""
-    _inputs: dict[tuple[str, str], _Dataset] = field(default_factory=dict)
-    _outputs: dict[tuple[str, str], _Dataset] = field(default_factory=dict)
+    A dataset that is named again keeps what was said of it: its rows add up, and the last version counts.
+    """
+
+    name: RunName
+    settings: Settings | None
+    streaming: bool = False
+    parent: RunName | None = None
+    inputs: dict[tuple[str, str], Dataset] = field(default_factory=dict)
+    outputs: dict[tuple[str, str], Dataset] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        """The run's UUID, version 7; commits carry it as their ``run``."""
+        return self.name.id
 
     def input(
         self,
-        name: str,
+        address: str | Path,
         *,
         version: object = None,
         rows: int | None = None,
@@ -75,165 +95,114 @@ class Run:
 
         Parameters
         ----------
+        address : path or URI of a table, file, folder or topic (``kafka://host:port/topic``).
         version : of a table; of a topic its offset ranges by partition, as `offset_ranges` writes them.
         rows : how many were read.
         assertions : what was checked of it and how that ended: entries of the facet ``dataQualityAssertions``
             (`mercury.quality.lineage.assertions`).
-        namespace : where the dataset is; None: in the lake.
+        namespace : of a dataset that is not at a path or URI; the address is then its name in there.
         """
-        self._put(self._inputs, name, version, rows, namespace).assertions.extend(assertions)
+        _say(self.inputs, address, version, rows, namespace).assertions.extend(assertions)
 
     def output(
-        self, name: str, *, version: object = None, rows: int | None = None, namespace: str | None = None
+        self,
+        address: str | Path,
+        *,
+        version: object = None,
+        rows: int | None = None,
+        namespace: str | None = None,
     ) -> None:
         """Say that the run wrote a dataset: the version that it made and the number of rows written."""
-        self._put(self._outputs, name, version, rows, namespace)
+        _say(self.outputs, address, version, rows, namespace)
 
-    def _put(
-        self,
-        held: dict[tuple[str, str], _Dataset],
-        name: str,
-        version: object,
-        rows: int | None,
-        namespace: str | None,
-    ) -> _Dataset:
-        place = namespace or self.dataset_namespace
-        found = _Dataset(place, name, None if version is None else str(version), rows)
-        held[place, name] = found
-        return found
+    def progress(self) -> None:
+        """Tell what is known so far, as a RUNNING event: for runs that may not end for weeks."""
+        _tell(self, "RUNNING")
 
 
 @contextmanager
-def run(job: str, *, settings: Settings, namespace: str = NAMESPACE) -> Iterator[Run]:
+def run(job: str, *, settings: Settings | None, streaming: bool = False) -> Iterator[Run]:
     """Tell of a run: START now, COMPLETE at the end of the block, FAIL when it raises, ABORT when it is interrupted.
 
-    A run inside a run names the outer one as its parent; without one, the environment's `PARENT_VARIABLE` counts. The
-    code's version (git commit, ``-dirty`` when changed; else the hash of the project file) goes with every event.
+    A run inside a run names the outer one as its parent; without one, the environment's `PARENT_VARIABLE` counts.
+    ``settings`` say where events go; with None nobody is told.
     """
+    if settings is None:
+        yield Run(RunName(NAMESPACE, job, ""), None)
+        return
     from openlineage.client.uuid import generate_new_uuid
 
-    told = Run(job, namespace, _lake(settings), str(generate_new_uuid()), _parent())
-    _tell(told, "START", settings)
+    namespace = os.environ.get(NAMESPACE_VARIABLE) or NAMESPACE
+    told = Run(RunName(namespace, job, str(generate_new_uuid())), settings, streaming, _parent())
+    _tell(told, "START")
     token = _current.set(told)
     try:
         yield told
-    except Exception as error:
-        _tell(told, "FAIL", settings, error)
+    except (KeyboardInterrupt, SystemExit, GeneratorExit):
+        _tell(told, "ABORT")
         raise
-    except BaseException:
-        _tell(told, "ABORT", settings)
+    except BaseException as error:  # Panics of Rust libraries are no Exceptions, yet failures.
+        _tell(told, "FAIL", error)
         raise
     else:
-        _tell(told, "COMPLETE", settings)
+        _tell(told, "COMPLETE")
     finally:
         _current.reset(token)
 
 
-def offset_ranges(offsets: Mapping[Any, Sequence[int]]) -> str:
-    """The version of what was read of a topic: ``0:0-120,1:7-98`` for ``{0: [0, 120], 1: [7, 98]}``, ends left out."""
-    return ",".join(f"{p}:{offsets[p][0]}-{offsets[p][1]}" for p in sorted(offsets, key=int))
+def current() -> Run:
+    """The run that this code is part of; outside of all runs one that nobody is told of."""
+    return _current.get() or Run(RunName(NAMESPACE, "", ""), None)
 
 
-@lru_cache(maxsize=64)
-def code_version(project: Path) -> tuple[str, str]:
-    """Kind and version of a project's code: ``("git", commit)``, else ``("file", SHA-256 of the project file)``."""
-    try:
-        told = subprocess.run(
-            ["git", "-C", str(project.parent), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
-            capture_output=True,
-            text=True,
-            timeout=_GIT_SECONDS,
-        )
-        if told.returncode == 0 and told.stdout.strip():
-            return "git", told.stdout.strip()
-    except (OSError, subprocess.TimeoutExpired):
-        pass  # No git, or one that hangs on a network drive: the file's hash says as much.
-    try:
-        return "file", hashlib.sha256(project.read_bytes()).hexdigest()
-    except OSError:
-        return "package", mercury.__version__
+def environment() -> dict[str, str]:
+    """Variables for a process that this run starts: its runs then name this one as their parent, and the same code."""
+    outer = _current.get()
+    if outer is None:
+        return {name: os.environ[name] for name in (PARENT_VARIABLE, CODE_VARIABLE) if os.environ.get(name)}
+    assert outer.settings is not None
+    return {PARENT_VARIABLE: str(outer.name), CODE_VARIABLE: " ".join(code_version(Path(outer.settings.project)))}
 
 
-def _tell(told: Run, state: str, settings: Settings, error: Exception | None = None) -> None:
+_current: ContextVar[Run | None] = ContextVar("mercury_lineage_run", default=None)
+
+
+def _say(
+    held: dict[tuple[str, str], Dataset],
+    address: str | Path,
+    version: object,
+    rows: int | None,
+    namespace: str | None,
+) -> Dataset:
+    place = dataset(str(address)) if namespace is None else (without_secrets(namespace), str(address))
+    found = held.setdefault(place, Dataset(*place))
+    if version is not None:
+        found.version = str(version)
+    if rows is not None:
+        found.rows = (found.rows or 0) + int(rows)
+    return found
+
+
+def _tell(told: Run, state: str, error: BaseException | None = None) -> None:
     """Build and deliver an event. What goes wrong here is told in the log and never reaches the run."""
+    if told.settings is None:
+        return
     try:
-        delivery(settings).send(_event(told, state, settings, error))
+        from mercury.runtime.lineage.events import event
+
+        delivery(told.settings).send(event(told, state, error))
     except Exception:
-        _log.warning("the lineage event %s of %s could not be told", state, told.job, exc_info=True)
+        _log.warning("the lineage event %s of %s could not be told", state, told.name.job, exc_info=True)
 
 
-def _event(told: Run, state: str, settings: Settings, error: Exception | None) -> RunEvent:
-    from openlineage.client.event_v2 import InputDataset, Job, OutputDataset, RunEvent, RunState
-    from openlineage.client.event_v2 import Run as RunId
-    from openlineage.client.generated import (
-        data_quality_assertions_dataset,
-        dataset_version_dataset,
-        error_message_run,
-        input_statistics_input_dataset,
-        output_statistics_output_dataset,
-        parent_run,
-        source_code_location_job,
-    )
-
-    def facets(dataset: _Dataset) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        if dataset.version is not None:
-            found["version"] = dataset_version_dataset.DatasetVersionDatasetFacet(dataset.version, producer=PRODUCER)
-        if dataset.assertions:
-            entries = [data_quality_assertions_dataset.Assertion(**entry) for entry in dataset.assertions]
-            found["dataQualityAssertions"] = data_quality_assertions_dataset.DataQualityAssertionsDatasetFacet(
-                entries, producer=PRODUCER
-            )
-        return found
-
-    about_run: dict[str, Any] = {}
-    if told.parent is not None:
-        namespace, name, identity = told.parent
-        about_run["parent"] = parent_run.ParentRunFacet(
-            parent_run.Run(identity), parent_run.Job(namespace, name), producer=PRODUCER
-        )
-    if error is not None:
-        text = f"{type(error).__name__}: {error}"
-        about_run["errorMessage"] = error_message_run.ErrorMessageRunFacet(text, "python", producer=PRODUCER)
-    kind, version = code_version(Path(settings.project))
-    code = source_code_location_job.SourceCodeLocationJobFacet(
-        kind, Path(settings.project).absolute().as_uri(), version=version, producer=PRODUCER
-    )
-    inputs, outputs = [], []
-    for each in told._inputs.values():
-        counted: dict[str, Any] = {}
-        if each.rows is not None:
-            counted["inputStatistics"] = input_statistics_input_dataset.InputStatisticsInputDatasetFacet(
-                rowCount=each.rows, producer=PRODUCER
-            )
-        inputs.append(InputDataset(each.namespace, each.name, counted, facets=facets(each)))
-    for each in told._outputs.values():
-        counted = {}
-        if each.rows is not None:
-            counted["outputStatistics"] = output_statistics_output_dataset.OutputStatisticsOutputDatasetFacet(
-                rowCount=each.rows, producer=PRODUCER
-            )
-        outputs.append(OutputDataset(each.namespace, each.name, counted, facets=facets(each)))
-    return RunEvent(
-        eventTime=dt.datetime.now(dt.UTC).isoformat(),
-        eventType=RunState[state],
-        run=RunId(told.id, about_run),
-        job=Job(told.namespace, told.job, {"sourceCodeLocation": code}),
-        inputs=inputs,
-        outputs=outputs,
-        producer=PRODUCER,
-    )
-
-
-def _parent() -> tuple[str, str, str] | None:
+def _parent() -> RunName | None:
     outer = _current.get()
     if outer is not None:
-        return outer.namespace, outer.job, outer.id
-    namespace, _, rest = os.environ.get(PARENT_VARIABLE, "").partition("/")
-    name, _, identity = rest.rpartition("/")
-    return (namespace, name, identity) if namespace and name and identity else None
-
-
-def _lake(settings: Settings) -> str:
-    lake = str(settings.lake)
-    return lake if "://" in lake else Path(lake).absolute().as_uri()
+        return outer.name
+    text = os.environ.get(PARENT_VARIABLE)
+    if not text:
+        return None
+    found = RunName.parse(text)
+    if found is None:
+        _log.warning("%s=%r is not namespace/job/run id; the run has no parent", PARENT_VARIABLE, text)
+    return found

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from mercury.errors import ConflictError
 from mercury.lake import Lake
+from mercury.runtime import lineage
 from mercury.streaming.sinks.base import EpochOutput
 from mercury.tables import Table, Transaction
 
@@ -66,9 +67,10 @@ class DeltaSink:
 
     def _append(self, step: str, uri: str, rows: pa.Table, output: EpochOutput) -> None:
         if rows.num_rows:
-            self._table(uri, rows.schema).append(
+            commit = self._table(uri, rows.schema).append(
                 rows, transaction=Transaction(output.job, output.epoch), provenance=output.provenance
             )
+            lineage.current().output(uri, version=commit.version, rows=commit.rows)
         self._probe(step)
 
     def _table(self, uri: str, schema: pa.Schema) -> Table:
