@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
-from mercury.definitions import Aggregate, BatchTable, FeatureView, Model, Named, Project, Stream, Window, arrow_schema
+from mercury.definitions import Aggregate, BatchTable, FeatureView, Model, Project, Stream, Window, arrow_schema
 from mercury.errors import ExpressionError, MercuryError, ProjectError
 
 
@@ -41,7 +41,7 @@ def load_project(path: Path | str) -> Project:
 
 def check_expressions(project: Project) -> None:
     """Raise `ExpressionError` for the first expression that does not fit the columns of its source."""
-    for owner, source, text, is_condition in _expressions(project):
+    for place, source, text, is_condition in _expressions(project):
         # Imported here, since a project without expressions need not load the engine behind them.
         from mercury.expressions import Expression
 
@@ -53,7 +53,7 @@ def check_expressions(project: Project) -> None:
             else:
                 expression.check(schema)
         except ExpressionError as error:
-            raise _placed(error, owner.address) from error
+            raise _placed(error, place) from error
 
 
 def _run(file: Path) -> ModuleType:
@@ -117,28 +117,32 @@ def _contracts(project: Project, file: Path) -> Iterator[tuple[str, str]]:
         yield stream.contract, digest
 
 
-def _expressions(project: Project) -> Iterator[tuple[Named, Stream | BatchTable, str, bool]]:
-    """Each expression of the project: its owner, the source of its rows, its text, whether it is a condition."""
+def _expressions(project: Project) -> Iterator[tuple[str, Stream | BatchTable, str, bool]]:
+    """Each expression of the project: definition and field, source of the rows, text, whether it is a condition.
+
+    Those of a feature or an aggregate are placed by its name, as in ``Window/hourly.aggregates.late``.
+    """
     for part in project.definitions:
         if isinstance(part, Stream) and part.heartbeat is not None:
-            yield part, part, part.heartbeat, True
-        aggregates: dict[str, str | Aggregate] = {}
+            yield f"{part.address}.heartbeat", part, part.heartbeat, True
+        kept: dict[str, str | Aggregate] = {}
         source: Stream | BatchTable | None = None
         if isinstance(part, Window):
-            source, aggregates = part.source, dict(part.aggregates)
+            source, kept = part.source, {f"aggregates.{name}": value for name, value in part.aggregates.items()}
         elif isinstance(part, FeatureView):
-            source, aggregates = part.source, dict(part.columns)
+            source, kept = part.source, {f"features.{name}": value for name, value in part.columns.items()}
         elif isinstance(part, Model):
-            source, aggregates = part.labels, {"label": part.label}
+            source, kept = part.labels, {"label": part.label}
         if source is None or not isinstance(part, (Window, FeatureView, Model)):
             continue
         if part.where is not None:
-            yield part, source, part.where, True
-        for value in aggregates.values():
+            yield f"{part.address}.where", source, part.where, True
+        for field, value in kept.items():
+            place = f"{part.address}.{field}"
             if isinstance(value, str):
-                yield part, source, value, False
+                yield place, source, value, False
                 continue
             if value.of is not None:
-                yield part, source, value.of, False
+                yield f"{place}.of", source, value.of, False
             if value.where is not None:
-                yield part, source, value.where, True
+                yield f"{place}.where", source, value.where, True

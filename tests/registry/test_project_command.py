@@ -79,7 +79,7 @@ def test_apply_against_another_revision_ends_with_the_code_of_a_conflict(file: P
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("delay > 15", "delya > 15", "the table has no column 'delya' (Window/late, expression 'delya > 15'). Did you"),
+        ("delay > 15", "delya > 15", "the table has no column 'delya' (Window/late.where, expression 'delya > 15'). D"),
         ('aggregates={"n": Count()}', "aggregates={}", "the window keeps nothing ({file}:5, Window/late.aggregates)"),
         (
             "where=",
