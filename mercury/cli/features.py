@@ -137,25 +137,28 @@ def audit(
     """Look for knowledge of the future in the training set DATA; exits with 5 when there is any."""
     from mercury.features import GainOptions
     from mercury.features import audit as look
+    from mercury.runtime import lineage
     from mercury.time import duration
 
-    training, label_column = with_label(read_data(data), label)
-    known = _names(trusted)
-    rebuilt = None
-    if service is not None:
-        rebuilt = _rebuild(training, service, event_time, project_file)
-        known = [*known, *(name for name in rebuilt.column_names if name in training.column_names)]
-    looked_at = _names(columns) or None
-    gain = None if no_gain else GainOptions(trusted=tuple(dict.fromkeys(known)), **({"rows": rows} if rows else {}))
-    report = look(
-        training,
-        label=label_column,
-        event_time=event_time,
-        columns=looked_at,
-        embargo=duration(embargo) if embargo else 0,
-        rebuilt=rebuilt,
-        gain=gain,
-    )
+    with lineage.run(f"audit.{Path(data).stem}", settings=lineage.inside_project(_settings(project_file))) as told:
+        training, label_column = with_label(read_data(data), label)
+        known = _names(trusted)
+        rebuilt = None
+        if service is not None:
+            rebuilt = _rebuild(training, service, event_time, project_file)
+            known = [*known, *(name for name in rebuilt.column_names if name in training.column_names)]
+        looked_at = _names(columns) or None
+        gain = None if no_gain else GainOptions(trusted=tuple(dict.fromkeys(known)), **({"rows": rows} if rows else {}))
+        report = look(
+            training,
+            label=label_column,
+            event_time=event_time,
+            columns=looked_at,
+            embargo=duration(embargo) if embargo else 0,
+            rebuilt=rebuilt,
+            gain=gain,
+        )
+        told.input(data, rows=training.num_rows, assertions=_assertions(report))
     if output is not None:
         output.write_text(json.dumps(report.to_dict(), indent=2) + "\n")
     if form == "json":
@@ -251,6 +254,21 @@ def _rebuild(training: pa.Table, service: str, event_time: str, project_file: Pa
     made = [name for view in definition.views for name in view.columns]
     labels = training.drop_columns([name for name in training.column_names if name in made])
     return join(store, definition, labels, event_time=event_time).select(made)
+
+
+def _assertions(report: AuditReport) -> list[dict[str, Any]]:
+    """The report as entries of OpenLineage's facet ``dataQualityAssertions``: the verdict, then each finding."""
+    findings = [
+        {
+            "assertion": each.check,
+            "success": False,
+            "column": each.column,
+            "severity": "error" if each.severity == "leak" else "warn",
+            "description": each.message,
+        }
+        for each in report.findings
+    ]
+    return [{"assertion": "no_leakage", "success": not report.has_leakage, "severity": "error"}, *findings]
 
 
 def _print_report(report: AuditReport) -> None:

@@ -14,7 +14,6 @@ import click
 from mercury.errors import PartialError, UsageError
 
 if TYPE_CHECKING:
-    from mercury.config import Settings
     from mercury.quality.profile import ColumnProfile, Profile
     from mercury.quality.results import Report
 
@@ -68,6 +67,7 @@ def check(
     \b
     mercury quality check flights.parquet -c flights.odcs.yaml -o html=report.html --quarantine bad/
     """
+    from mercury.config import load_settings
     from mercury.quality import exit_code, load_contract
     from mercury.quality.lineage import assertions
     from mercury.quality.report import render
@@ -80,7 +80,8 @@ def check(
     agreed = load_contract(contract, table)
     types = {column.name: column.logical_type or "" for column in agreed.columns}
     source = open_source(src, column_types=types, nulls=nulls or NULL_TEXTS)
-    with lineage.run(f"check.{agreed.table or agreed.id}", settings=_told_settings()) as told:
+    settings = lineage.inside_project(load_settings())
+    with lineage.run(f"check.{agreed.table or agreed.id}", settings=settings) as told:
         report = run_check(source, agreed, engine=engine, references=references, now=_instant(now))
         told.input(src, version=report.source_version, rows=report.rows, assertions=assertions(report))
         for referenced in references.values():
@@ -147,14 +148,6 @@ def lint(contract: str, form: str) -> None:
         click.echo(f"{contract}: table {one.table}: {counts}")
         for part in one.not_evaluated:
             click.echo(f"  not evaluated: {part.name}: {part.why}  [{contract}:{part.line}]")
-
-
-def _told_settings() -> Settings | None:
-    """Where lineage goes: for a check inside a project, or with an endpoint configured; elsewhere nobody is told."""
-    from mercury.config import load_settings
-
-    settings = load_settings()
-    return settings if settings.project.exists() or settings.lineage_url is not None else None
 
 
 def _pairs(texts: Sequence[str], option: str, known: Sequence[str] | None) -> list[tuple[str, str]]:

@@ -14,6 +14,7 @@ from mercury.batch import dispatch
 from mercury.cli import cli
 from mercury.config import Settings, load_settings
 from mercury.definitions import Job
+from mercury.errors import DataError
 from mercury.features.instants import UTC_MICROSECONDS
 from mercury.lake import Lake
 from mercury.projects import load_project
@@ -169,6 +170,29 @@ def test_a_job_that_fails_tells_why_and_so_does_who_sent_it(shops: Settings, tmp
     assert "nothing" in failed["sum_up"]["run"]["facets"]["errorMessage"]["message"]
     assert place(failed["sum_up"]["inputs"][0]) == (Lake(shops.lake).table("sales"), "1")
     assert failed["sum_up"]["outputs"] == []
+
+
+def test_an_audit_tells_the_leaks_that_it_found_and_the_features_that_it_compared(shops: Settings) -> None:
+    lake = Lake(shops.lake)
+    totals = pa.table({"shop": ["a", "b"], "total": [5.0, 2.0], "ts": pa.array([30, 20], UTC_MICROSECONDS)})
+    Table.create(lake.table("totals"), totals.schema).append(totals)
+    mercury("features", "materialize")
+    asked = ("--event-time", "at")
+    mercury("features", "training-set", "risk", "labels.parquet", *asked, "-o", "training.parquet")
+    leaky = pq.read_table("training.parquet").append_column("y", pa.array([0, 1]))
+    pq.write_table(leaky.set_column(2, "total", pa.array([5.0, 3.0])), "training.parquet")
+    with pytest.raises(DataError, match="total"):
+        mercury("features", "audit", "training.parquet", *asked, "--label", "y", "--service", "risk", "--no-gain")
+
+    audit = ends(told(shops))["audit.training"]
+    inputs = {each["name"]: each for each in audit["inputs"]}
+    training = inputs.pop(str(shops.project.parent / "training.parquet"))
+    verdict, finding = training["inputFacets"]["dataQualityAssertions"]["assertions"]
+    assert (verdict["assertion"], verdict["success"]) == ("no_leakage", False)
+    assert (finding["assertion"], finding["column"], finding["severity"]) == ("rebuild", "total", "error")
+    assert training["inputFacets"]["inputStatistics"]["rowCount"] == 2
+    (compared,) = inputs.values()
+    assert place(compared)[1] == made_version(ends(told(shops))["materialize.spending"], lake.feature_runs("spending"))
 
 
 def test_a_check_outside_of_a_project_tells_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

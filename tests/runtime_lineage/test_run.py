@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -118,7 +120,11 @@ def test_a_parent_and_the_code_come_with_the_environment(settings: Settings, mon
         "OPENLINEAGE_PARENT_ID": f"mercury/outer/{outer.id}",
         "LINEAGE_CODE_VERSION": f"{kind} {version}",
     }
-    assert lineage.environment() == {"OPENLINEAGE_PARENT_ID": f"airflow/dag.task/of/a/day/{OUTER}"}
+    monkeypatch.setenv("OPENLINEAGE_NAMESPACE", "flights")
+    assert lineage.environment() == {
+        "OPENLINEAGE_PARENT_ID": f"airflow/dag.task/of/a/day/{OUTER}",
+        "OPENLINEAGE_NAMESPACE": "flights",
+    }
 
 
 @pytest.mark.parametrize("text", ["nonsense", "a/b", f"/b/{OUTER}", "a/b/not-a-uuid"])
@@ -140,6 +146,12 @@ def test_jobs_get_the_namespace_of_the_environment(settings: Settings, monkeypat
         pass
 
     assert {event["job"]["namespace"] for event in told(settings)} == {"flights-production"}
+
+
+def test_nothing_heavy_is_imported_before_the_first_run() -> None:
+    program = "import sys, mercury.runtime.lineage; print(*{name.partition('.')[0] for name in sys.modules})"
+    loaded = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout.split()
+    assert not {"openlineage", "requests", "httpx", "ray", "pyarrow", "deltalake"} & set(loaded)
 
 
 def test_without_settings_nobody_is_told(settings: Settings) -> None:

@@ -12,7 +12,7 @@ by `current()`. ``docs/lineage.md`` describes the events.
 from mercury.runtime.lineage.code import code_version
 from mercury.runtime.lineage.datasets import dataset, offset_ranges
 from mercury.runtime.lineage.delivery import FILE_NAME, FileDelivery, HttpDelivery, delivery
-from mercury.runtime.lineage.run import PARENT_VARIABLE, Run, current, environment, run
+from mercury.runtime.lineage.run import PARENT_VARIABLE, Run, current, environment, inside_project, run
 
 __all__ = [
     "FILE_NAME",
@@ -25,6 +25,7 @@ __all__ = [
     "dataset",
     "delivery",
     "environment",
+    "inside_project",
     "offset_ranges",
     "run",
 ]

@@ -157,11 +157,21 @@ def current() -> Run:
 
 def environment() -> dict[str, str]:
     """Variables for a process that this run starts: its runs then name this one as their parent, and the same code."""
+    names = (PARENT_VARIABLE, NAMESPACE_VARIABLE, CODE_VARIABLE)
+    found = {name: os.environ[name] for name in names if os.environ.get(name)}
     outer = _current.get()
-    if outer is None:
-        return {name: os.environ[name] for name in (PARENT_VARIABLE, CODE_VARIABLE) if os.environ.get(name)}
-    assert outer.settings is not None
-    return {PARENT_VARIABLE: str(outer.name), CODE_VARIABLE: " ".join(code_version(Path(outer.settings.project)))}
+    if outer is not None and outer.settings is not None:
+        found[PARENT_VARIABLE] = str(outer.name)
+        found[CODE_VARIABLE] = " ".join(code_version(Path(outer.settings.project)))
+    return found
+
+
+def inside_project(settings: Settings) -> Settings | None:
+    """The settings of work that needs no project, for `run`: None where there is neither a project nor an endpoint.
+
+    So looking at a bare file leaves no trace beside it.
+    """
+    return settings if settings.project.exists() or settings.lineage_url is not None else None
 
 
 _current: ContextVar[Run | None] = ContextVar("mercury_lineage_run", default=None)
