@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, fields
 from typing import Any, ClassVar
 
-from mercury.definitions.values import Misfit, conform, hints
+from mercury.definitions.values import Misfit, conform, described, hints
 from mercury.errors import DefinitionError, did_you_mean
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
@@ -136,7 +136,7 @@ class Named(Definition):
         if not isinstance(self.name, str) or not NAME.match(self.name):
             raise DefinitionError(
                 f"{shown(self.name)} is not a name",
-                where=f"name of a {self.kind}",
+                where=f"name of {described(type(self))}",
                 fix="Use letters, digits and _, and begin with a letter",
             )
         super().__post_init__()

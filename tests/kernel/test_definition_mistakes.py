@@ -11,8 +11,6 @@ import pytest
 from mercury import definitions as d
 from mercury.definitions.streams import RESERVED_COLUMNS, WINDOW_COLUMNS
 from mercury.errors import DefinitionError
-from mercury.streaming import windows, worker
-from mercury.summaries import SCALARS
 from tests.kernel.test_definitions import CARRIER, FLIGHTS, HOURLY, JOB, MODEL, SERVICE, TABLE, VIEW, stream
 
 N = {"n": d.Count()}
@@ -33,8 +31,11 @@ def train(params: object) -> d.LightGBM:
 
 MISTAKES: list[tuple[Callable[[], object], str]] = [
     # Names
-    (lambda: d.Entity("a b", keys="x"), "'a b' is not a name (name of a Entity). Use letters, digits and _, and begin"),
-    (lambda: d.Entity(5, keys="x"), "5 is not a name (name of a Entity)"),
+    (
+        lambda: d.Entity("a b", keys="x"),
+        "'a b' is not a name (name of an Entity). Use letters, digits and _, and begin",
+    ),
+    (lambda: d.Entity(5, keys="x"), "5 is not a name (name of an Entity)"),
     # Types of arguments
     (lambda: d.Entity("a", keys=5), "keys=5 is not a list (Entity/a.keys). Put it in [ ]"),
     (lambda: d.Entity("a", keys={"x", "y"}), "has no order (Entity/a.keys). Write a list"),
@@ -338,6 +339,9 @@ def test_mistake_in_a_definition_is_one_clear_error(make: Callable[[], object], 
 
 
 def test_names_that_windows_and_streams_take_are_those_of_the_engine() -> None:
+    from mercury.streaming import windows, worker
+    from mercury.summaries import SCALARS
+
     assert {worker.PARTITION, worker.OFFSET, worker.LATE_BY} == set(RESERVED_COLUMNS)
     assert {windows.PANE, windows.WINDOW_START, windows.WINDOW_END, SCALARS} == set(WINDOW_COLUMNS)
 
