@@ -140,6 +140,12 @@ def test_spark_on_ray_through_a_submitted_job(project: Path, raw: dict[str, pa.T
     folder = Path(table.files()[0]).parent
     assert sorted(folder.iterdir()) == sorted(Path(file) for file in table.files())
 
+    told = [json.loads(line) for line in (project.parent / ".mercury" / "lineage.jsonl").read_text().splitlines()]
+    runs = {event["job"]["name"]: event for event in told if event["eventType"] == "COMPLETE"}
+    job, sender = runs["flight_features"]["run"], runs["dispatch.flight_features"]["run"]
+    assert (job["runId"], job["facets"]["parent"]["run"]["runId"]) == (commit.provenance["run"], sender["runId"])
+    assert len({run["job"]["facets"]["sourceCodeLocation"]["version"] for run in runs.values()}) == 1
+
     began = time.monotonic()
     again = batch_run(project, "--engine", "spark")
     assert again["skipped"] and again["version"] == result["version"]
