@@ -93,9 +93,11 @@ def build_features(story: Story, shown: Step) -> None:
         ).online
     assert model.service is not None
     shown.say("joining the training set")
-    labels = examples(model, story.settings, until=story.options.learned_until)
-    training = training_set(store, model.service, labels, event_time=model.event_time)
-    Table.create(story.lake.table(TRAINING), training.schema.remove_metadata()).append(training)
+    with lineage.run(f"training_set.{model.service.name}", settings=story.settings) as told:
+        labels = examples(model, story.settings, until=story.options.learned_until)
+        training = training_set(store, model.service, labels, event_time=model.event_time)
+        kept = Table.create(story.lake.table(TRAINING), training.schema.remove_metadata()).append(training)
+        told.output(story.lake.table(TRAINING), version=kept.version, rows=kept.rows)
 
     shown.say("auditing the features for knowledge of the future")
     honest = feature_names(model)

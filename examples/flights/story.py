@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import shutil
 import threading
@@ -81,6 +82,8 @@ class Story:
 def run(options: Options) -> None:
     """Run the story. The first error of a step ends it, after stopping what was started."""
     console = Console(stderr=True, highlight=False)
+    # A worker is killed on purpose; Ray's report of it is no news.
+    logging.getLogger("mercury.runtime.session").setLevel(logging.ERROR)
     settings = prepare(options)
     project = load_project(settings.project)
     registry = Registry(settings.registry_url)

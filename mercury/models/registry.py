@@ -22,6 +22,7 @@ from mercury.models.training import Trained
 if TYPE_CHECKING:
     import lightgbm
     from mlflow import MlflowClient
+    from mlflow.models.model import ModelInfo
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
@@ -80,10 +81,8 @@ class ModelRegistry:
             mlflow.log_params({key: str(value) for key, value in trained.params.items()})
             mlflow.log_params({f"rows_{side}": count for side, count in trained.rows.items()})
             mlflow.log_metrics(dict(trained.metrics))
-            info = mlflow.lightgbm.log_model(
-                booster, name="model", registered_model_name=name, metadata=metadata, pip_requirements=["lightgbm"]
-            )
-        version = str(info.registered_model_version)
+            info = mlflow.lightgbm.log_model(booster, name="model", metadata=metadata, pip_requirements=["lightgbm"])
+        version = self._new_version(name, info)
         if alias is not None:
             self.promote(name, version, alias)
         return version
@@ -135,3 +134,15 @@ class ModelRegistry:
             self._artifacts.mkdir(parents=True, exist_ok=True)
             mlflow.create_experiment(name, artifact_location=(self._artifacts / name).as_uri())
         mlflow.set_experiment(name)
+
+    def _new_version(self, name: str, model: ModelInfo) -> str:
+        """Register a logged model. MLflow's own shorthand prints what it does."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self._client.create_registered_model(name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        entry = self._client.create_model_version(name, model.model_uri, model.run_id, model_id=model.model_id)
+        return str(entry.version)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import logging
 import socket
 import sys
 from collections.abc import Iterator
@@ -15,8 +16,11 @@ from mercury.errors import NotFoundError, PortInUseError
 if TYPE_CHECKING:
     from mercury.config import Settings
 
-APPLICATIONS = {"models": ("serve/model_server.py", "/"), "features": ("serve/feature_server.py", "/features")}
-"""Application name to the file that builds it and the path that it answers under."""
+APPLICATIONS = {"features": ("serve/feature_server.py", "/features"), "models": ("serve/model_server.py", "/")}
+"""Application name to the file that builds it and the path that it answers under.
+
+In the order of deployment: models answer for readiness, and are ready last.
+"""
 
 
 @contextlib.contextmanager
@@ -25,10 +29,9 @@ def serving(settings: Settings, *, port: int = 8000) -> Iterator[str]:
 
     Raises `PortInUseError` when something else listens there.
     """
-    import logging
-
     from ray import serve
 
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
     _require_free(settings.host, port)
     serve.start(http_options={"host": settings.host, "port": port}, proxy_location="HeadOnly")
     arguments = {"project": str(settings.project), "state": str(settings.state)}

@@ -197,6 +197,7 @@ def _join(address: str, runtime_env: Mapping[str, Any] | None) -> None:
         stay_on_loopback()
     use_token()
     try:
+        _tell_in_the_log()
         ray.init(
             address=address,
             namespace=NAMESPACE,
@@ -213,6 +214,19 @@ def _join(address: str, runtime_env: Mapping[str, Any] | None) -> None:
         ) from error
 
 
+def _tell_in_the_log() -> None:
+    """Let what the cluster reports (dead workers, lack of memory) go to the log; Ray prints it on standard output."""
+    import ray._private.worker as worker
+
+    def tell(data: Mapping[str, Any], ignore_prefix: bool) -> None:
+        for line in data["lines"]:
+            # Serve ends its controller this way itself.
+            if "ServeController.graceful_shutdown" not in line:
+                _log.warning("Ray reports: %s", line.strip())
+
+    worker.print_to_stdstream = tell
+
+
 def _system_config(cpus: int) -> dict[str, int]:
     # Idle workers stay: starting one costs about a CPU second, more than most tasks take.
     return {"num_workers_soft_limit": cpus, "idle_worker_killing_time_threshold_ms": 600_000}
@@ -225,6 +239,7 @@ def _start(cpus: int, object_store_bytes: int, runtime_env: Mapping[str, Any] | 
     failure: Exception | None = None
     for attempt in range(_START_ATTEMPTS):
         try:
+            _tell_in_the_log()
             ray.init(
                 address=LOCAL,
                 namespace=NAMESPACE,

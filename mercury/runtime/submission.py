@@ -8,6 +8,7 @@ run that failed or was stopped is followed by a new attempt, whose id ends in it
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 import shlex
 import threading
@@ -28,7 +29,7 @@ EXCLUDED = (
     ".git/",
     ".venv*/",
     ".env-*/",
-    ".mercury/",
+    ".mercury*/",
     "__pycache__/",
     ".*_cache/",
     ".hypothesis/",
@@ -97,6 +98,9 @@ class JobClient:
     def __init__(self, address: str) -> None:
         from ray.job_submission import JobSubmissionClient
 
+        # Each submission would name the folders that it leaves out, which `EXCLUDED` does.
+        for part in ("dashboard.modules.dashboard_sdk", "_private.runtime_env.working_dir"):
+            logging.getLogger(f"ray.{part}").setLevel(logging.ERROR)
         self.address = address
         try:
             self._client: JobSubmissionClient = JobSubmissionClient(address, headers=_authorization())
