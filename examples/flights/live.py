@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from flights import events, verify
 from flights.board import Step
-from flights.replay import FileReplayer, KafkaReplayer, Replayer
 from flights.predictions import FlightRequests
+from flights.replay import FileReplayer, KafkaReplayer, Replayer
 from mercury.definitions import FeatureView, Model, Stream, Window
 from mercury.errors import DataError, DeadlineExceededError
 from mercury.features import FeatureSink, FeatureStore
