@@ -26,7 +26,6 @@ from mercury.features.panes import materialize_panes
 from mercury.features.publishing import Offline, publish, tell
 from mercury.features.store import FeatureStore
 from mercury.runtime import lineage
-from mercury.summaries import SCALARS
 from mercury.tables import Table
 
 CHUNK_ROWS = 500_000
@@ -75,11 +74,8 @@ def materialize(
         done: Offline
         if isinstance(view.source, BatchTable):
             done = _materialize_table(store, view, rebuild, chunk_rows)
-            read = store.lake.table(view.source.name)
         else:
             done = materialize_panes(store, view, rebuild, until)
-            read = f"{store.lake.panes(view.name)}/{SCALARS}"
-        told.input(read, version=done.source.get(TABLE_VERSION))
         changed = publish(store, view, until=until) if online else 0
         tell(told, store, view, done.offline, changed if online else None)
     return Materialized(view.name, done.offline, changed, done.dropped, done.rebuilt, done.source)
@@ -117,6 +113,7 @@ def _materialize_table(store: FeatureStore, view: FeatureView, rebuild: bool, ch
     assert isinstance(source, BatchTable) and view.entity is not None
     table = Table.open(store.lake.table(source.name))
     version = table.version
+    lineage.current().input(table.uri, version=version)
     runs = store.runs(view.name)
     before = runs.manifest() if runs.exists() else None
     files = sorted(table.files(version=version))

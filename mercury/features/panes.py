@@ -171,6 +171,7 @@ def materialize_panes(store: FeatureStore, view: FeatureView, rebuild: bool, unt
     """
     assert isinstance(view.source, Stream)
     table = Table.open(f"{store.lake.panes(view.name)}/{SCALARS}")
+    lineage.current().input(table.uri, version=table.version)
     told = _last_epoch(store.lake.stream_log(view.source.name)) or _last_epoch(table.uri)
     runs = store.runs(view.name)
     fresh = rebuild or not runs.exists() or runs.manifest().view_version != view.version

@@ -144,7 +144,8 @@ def test_spark_on_ray_through_a_submitted_job(project: Path, raw: dict[str, pa.T
     runs = {event["job"]["name"]: event for event in told if event["eventType"] == "COMPLETE"}
     job, sender = runs["flight_features"]["run"], runs["dispatch.flight_features"]["run"]
     assert (job["runId"], job["facets"]["parent"]["run"]["runId"]) == (commit.provenance["run"], sender["runId"])
-    assert len({run["job"]["facets"]["sourceCodeLocation"]["version"] for run in runs.values()}) == 1
+    code = [run["job"]["facets"]["sourceCodeLocation"] for run in runs.values()]
+    assert code[0] == code[1] and code[0]["url"] == project.as_uri()
 
     began = time.monotonic()
     again = batch_run(project, "--engine", "spark")

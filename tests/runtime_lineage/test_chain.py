@@ -8,75 +8,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from click.testing import CliRunner
 
-from mercury.batch import dispatch
-from mercury.cli import cli
-from mercury.config import Settings, load_settings
-from mercury.definitions import Job
+from mercury.config import Settings
 from mercury.errors import DataError
 from mercury.features.instants import UTC_MICROSECONDS
 from mercury.lake import Lake
-from mercury.projects import load_project
 from mercury.tables import Table
 from tests.quality.contracts import contract_text
 from tests.runtime_lineage.official import Event, told
-
-PROJECT = """
-from mercury import BatchTable, Entity, FeatureService, FeatureView, Job, Project
-
-totals = BatchTable("totals", schema={"shop": "string", "total": "float64", "ts": "timestamp"}, event_time="ts")
-view = FeatureView("spending", Entity("shop", "shop"), totals, {"total": "total"})
-job = Job("sum_up", script="jobs/sum_up.py", inputs=["sales"], output="totals")
-project = Project("shops", [job, FeatureService("risk", [view])])
-"""
-SCRIPT = """
-import json, sys
-from pathlib import Path
-import pyarrow as pa
-from mercury.batch import Query, job_settings, run
-from mercury.definitions import Job
-from mercury.projects import load_project
-
-_, _, project, _, lake, *_ = sys.argv
-schema = pa.schema([("shop", pa.string()), ("total", pa.float64()), ("ts", pa.timestamp("us", tz="UTC"))])
-query = Query(schema, duckdb="SELECT shop, sum(amount) AS total, max(ts) AS ts FROM sales GROUP BY shop")
-job = load_project(Path(project)).get(Job, "sum_up")
-print(json.dumps(run(job, query, job_settings(Path(project), lake), code=__file__).to_dict()))
-"""
-CONTRACT = """
-- name: shop
-  logicalType: string
-  required: true
-- name: amount
-  logicalType: number
-  logicalTypeOptions: {minimum: 2}
-"""
-
-
-@pytest.fixture
-def shops(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """A project with a table of three sales, of which one breaks its contract."""
-    folder = settings.project.parent
-    monkeypatch.chdir(folder)
-    settings.project.write_text(PROJECT)
-    (folder / "jobs").mkdir()
-    (folder / "jobs" / "sum_up.py").write_text(SCRIPT)
-    (folder / "sales.odcs.yaml").write_text(contract_text(CONTRACT))
-    times = pa.array([10, 20, 30], UTC_MICROSECONDS)
-    sales = pa.table({"shop": ["a", "b", "a"], "amount": [1.0, 2.0, 4.0], "ts": times})
-    Table.create(Lake(settings.lake).table("sales"), sales.schema).append(sales)
-    labels = pa.table({"shop": ["a", "b"], "at": pa.array([50, 50], UTC_MICROSECONDS)})
-    pq.write_table(labels, folder / "labels.parquet")
-    return load_settings(settings.project, {})
-
-
-def mercury(*arguments: str) -> int:
-    """A command's exit code."""
-    result = CliRunner().invoke(cli, arguments, standalone_mode=False)
-    if result.exception is not None:
-        raise result.exception
-    return int(result.return_value or 0)
+from tests.runtime_lineage.shops import CONTRACT, SCRIPT, mercury, run_all, sum_up
 
 
 def place(dataset: Event) -> tuple[str, str | None]:
@@ -91,12 +31,7 @@ def ends(events: list[Event]) -> dict[str, Event]:
 
 def test_a_training_set_is_traced_to_the_checked_version_of_the_raw_table(shops: Settings) -> None:
     lake, folder = Lake(shops.lake), shops.project.parent
-    check = ("quality", "check", lake.table("sales"), "-c", "sales.odcs.yaml", "--quarantine", "bad")
-    assert mercury(*check) == 5
-    assert dispatch(load_project(shops.project).get(Job, "sum_up"), shops.project, shops).rows == 2
-    assert mercury("features", "materialize") == 0
-    joined = ("features", "training-set", "risk", "labels.parquet", "--event-time", "at", "-o", "training.parquet")
-    assert mercury(*joined) == 0
+    run_all(shops)
 
     events = told(shops)
     told_of = ends(events)
@@ -139,16 +74,15 @@ def made_version(event: Event, name: str) -> Any:
 
 def test_a_second_run_reads_and_makes_the_next_versions(shops: Settings) -> None:
     lake = Lake(shops.lake)
-    job = load_project(shops.project).get(Job, "sum_up")
     for _ in range(2):
-        dispatch(job, shops.project, shops)
+        sum_up(shops)
         assert mercury("features", "materialize") == 0
     once = len(told(shops))
     assert [event["job"]["name"] for event in told(shops)].count("sum_up") == 2  # START and COMPLETE of one run
     Table.open(lake.table("sales")).append(
         pa.table({"shop": ["c"], "amount": [9.0], "ts": pa.array([40], UTC_MICROSECONDS)})
     )
-    dispatch(job, shops.project, shops)
+    sum_up(shops)
     assert mercury("features", "materialize") == 0
 
     first, again = ends(told(shops)[:once]), ends(told(shops)[once:])
@@ -163,7 +97,7 @@ def test_a_second_run_reads_and_makes_the_next_versions(shops: Settings) -> None
 def test_a_job_that_fails_tells_why_and_so_does_who_sent_it(shops: Settings, tmp_path: Path) -> None:
     (shops.project.parent / "jobs" / "sum_up.py").write_text(SCRIPT.replace("sum(amount)", "sum(nothing)"))
     with pytest.raises(Exception, match="sum_up"):
-        dispatch(load_project(shops.project).get(Job, "sum_up"), shops.project, shops)
+        sum_up(shops)
 
     failed = {event["job"]["name"]: event for event in told(shops) if event["eventType"] == "FAIL"}
     assert set(failed) == {"sum_up", "dispatch.sum_up"}

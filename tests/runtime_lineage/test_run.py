@@ -115,15 +115,18 @@ def test_a_parent_and_the_code_come_with_the_environment(settings: Settings, mon
     parent = told(settings)[0]["run"]["facets"]["parent"]
     assert parent["run"]["runId"] == OUTER
     assert [parent["job"][part] for part in ("namespace", "name")] == ["airflow", "dag.task/of/a/day"]
-    kind, version = lineage.code_version(settings.project)
+    code = lineage.code_version(settings.project)
     assert passed_on == {
         "OPENLINEAGE_PARENT_ID": f"mercury/outer/{outer.id}",
-        "LINEAGE_CODE_VERSION": f"{kind} {version}",
+        "LINEAGE_CODE": f"{code.kind} {code.version} {settings.project.as_uri()}",
     }
+    monkeypatch.setenv("LINEAGE_CODE", passed_on["LINEAGE_CODE"])
+    assert lineage.code_version(settings.project.parent / "copy" / "mercury_project.py") == code
     monkeypatch.setenv("OPENLINEAGE_NAMESPACE", "flights")
     assert lineage.environment() == {
         "OPENLINEAGE_PARENT_ID": f"airflow/dag.task/of/a/day/{OUTER}",
         "OPENLINEAGE_NAMESPACE": "flights",
+        "LINEAGE_CODE": passed_on["LINEAGE_CODE"],
     }
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from mercury import Count, Entity, FeatureView, Kafka, Stream, Window
 from mercury.config import Settings
-from mercury.features import FeatureSink, FeatureStore
+from mercury.features import FeatureSink, FeatureStore, materialize
 from mercury.lake import Lake
 from mercury.runtime import lineage
 from mercury.streaming import Counts, EpochProgress, FileSource, KafkaSource, Limits, StreamJob
@@ -89,6 +89,11 @@ def test_a_run_tells_its_offsets_and_the_tables_that_it_leaves(settings: Setting
     assert sum(rows) == Table.open(lake.window("hourly")).read().num_rows
     kept = [versions(event["outputs"])[lake.stream_rows("clicks")][1] for event in (one, two)]
     assert kept == [7, 2]
+
+    materialize(FeatureStore.of(settings), VIEW)
+    (panes,) = told(settings)[-1]["inputs"]
+    assert panes["facets"]["version"]["datasetVersion"] == written[panes["name"]][0]
+    assert panes["name"] == f"{lake.panes('page_clicks')}/scalars"
 
 
 def test_a_run_that_fails_tells_the_epochs_that_it_committed(settings: Settings, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ folder, or to ``settings.lineage_url``. Telling never fails a run. Code deeper d
 by `current()`. ``docs/lineage.md`` describes the events.
 """
 
-from mercury.runtime.lineage.code import code_version
+from mercury.runtime.lineage.code import Code, code_version
 from mercury.runtime.lineage.datasets import dataset, offset_ranges
 from mercury.runtime.lineage.delivery import FILE_NAME, FileDelivery, HttpDelivery, delivery
 from mercury.runtime.lineage.run import PARENT_VARIABLE, Run, current, environment, inside_project, run
@@ -17,6 +17,7 @@ from mercury.runtime.lineage.run import PARENT_VARIABLE, Run, current, environme
 __all__ = [
     "FILE_NAME",
     "PARENT_VARIABLE",
+    "Code",
     "FileDelivery",
     "HttpDelivery",
     "Run",

@@ -7,32 +7,43 @@ import os
 import subprocess
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import mercury
 
-CODE_VARIABLE = "LINEAGE_CODE_VERSION"
-"""``kind version`` for processes that run a copy of the project, where no checkout can be seen."""
+CODE_VARIABLE = "LINEAGE_CODE"
+"""``kind version url`` for processes that run a copy of the project, where no checkout can be seen."""
 
 _GIT_SECONDS = 5.0
 
 
-@lru_cache(maxsize=64)
-def code_version(project: Path) -> tuple[str, str]:
-    """Kind and version of a project's code, found once per process.
+class Code(NamedTuple):
+    """A version of a project's code.
 
-    ``("git", commit)`` when the project file is in a commit, with ``-dirty`` behind it when tracked files of its folder
-    have changed since; else ``("file", SHA-256 of the project file)``; without a file ``("package", Mercury's own)``.
+    ``kind`` is "git" (``version`` is the commit, with ``-dirty`` behind it when tracked files of the project's folder
+    have changed since), "file" (SHA-256 of the project file, which is in no commit) or "package" (Mercury's own
+    version, where there is no project file). ``url`` is the project file's.
     """
-    kind, _, version = os.environ.get(CODE_VARIABLE, "").partition(" ")
-    if kind and version:
-        return kind, version
+
+    kind: str
+    version: str
+    url: str
+
+
+@lru_cache(maxsize=64)
+def code_version(project: Path) -> Code:
+    """The version of a project's code, found once per process."""
+    given = os.environ.get(CODE_VARIABLE, "").split(" ")
+    if len(given) == len(Code._fields):
+        return Code(*given)
+    url = project.absolute().as_uri()
     commit = _commit(project)
     if commit is not None:
-        return "git", commit
+        return Code("git", commit, url)
     try:
-        return "file", hashlib.sha256(project.read_bytes()).hexdigest()
+        return Code("file", hashlib.sha256(project.read_bytes()).hexdigest(), url)
     except OSError:
-        return "package", mercury.__version__
+        return Code("package", mercury.__version__, url)
 
 
 def _commit(project: Path) -> str | None:

@@ -57,13 +57,10 @@ def _about_run(told: Run, error: BaseException | None) -> dict[str, Any]:
 
 def _about_job(told: Run) -> dict[str, Any]:
     assert told.settings is not None
-    project = Path(told.settings.project)
-    kind, version = code_version(project)
+    code = code_version(Path(told.settings.project))
     return {
         "jobType": JobTypeJobFacet("STREAMING" if told.streaming else "BATCH", "MERCURY", "JOB", producer=PRODUCER),
-        "sourceCodeLocation": SourceCodeLocationJobFacet(
-            kind, project.absolute().as_uri(), version=version, producer=PRODUCER
-        ),
+        "sourceCodeLocation": SourceCodeLocationJobFacet(code.kind, code.url, version=code.version, producer=PRODUCER),
     }
 
 
