@@ -6,6 +6,7 @@ import contextlib
 import json
 import signal
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,13 @@ def stream() -> None:
 @click.option("--workers", type=click.IntRange(min=0), default=0, show_default=True, help="Ray actors; 0: in process.")
 @click.option("--epoch-records", type=click.IntRange(min=1), help="Most records in one epoch.")
 @click.option(
+    "--epoch-seconds",
+    type=click.FloatRange(min=0),
+    default=1.0,
+    show_default=True,
+    help="Least time between two epochs while there is less than a full one to read.",
+)
+@click.option(
     "--metrics-port",
     type=click.IntRange(0, 65535),
     metavar="PORT",
@@ -60,6 +68,7 @@ def run(
     seconds: float | None,
     workers: int,
     epoch_records: int | None,
+    epoch_seconds: float,
     metrics_port: int | None,
     project_file: Path | None,
     form: str,
@@ -74,7 +83,9 @@ def run(
         raise UsageError("--until-end and --for exclude each other", fix="Give one of them")
     if drain and not until_end:
         raise UsageError("--drain needs --until-end", fix="A stream without an end cannot be drained")
-    limits = Limits(records=epoch_records) if epoch_records else Limits()
+    limits = Limits(seconds=epoch_seconds)
+    if epoch_records is not None:
+        limits = replace(limits, records=epoch_records)
     files = _files(source, paths, name)
     job = _job(name, files, bootstrap_servers, project_file, workers=workers, limits=limits)
     if form == "human":

@@ -89,13 +89,16 @@ class Limits:
     """How much one epoch takes.
 
     Bytes bound it through the mean size of the records so far. ``drift`` (µs) stops reading a partition whose greatest
-    event time is further ahead of the slowest one that has more to read; None reads all alike.
+    event time is further ahead of the slowest one that has more to read; None reads all alike. ``seconds`` is the least
+    time between the beginnings of two epochs while less than a full one is there to read, in a run that does not stop
+    at an end: every epoch costs a commit per table.
     """
 
     records: int = 100_000
     bytes: int = 64 << 20
     first_records: int = 20_000
     drift: int | None = None
+    seconds: float = 0.2
 
 
 def plan_ranges(

@@ -21,6 +21,7 @@ from mercury.streaming.epochs import Limits
 from mercury.streaming.log import Counts, JobLog
 from mercury.streaming.metrics import StreamMetrics
 from mercury.streaming.sinks import DeltaSink, Sink
+from mercury.streaming.sinks.delta import COMPACT_EVERY
 from mercury.streaming.sources import Source
 from mercury.streaming.telling import Telling
 from mercury.streaming.watermarks import BEGINNING, END
@@ -74,6 +75,7 @@ class StreamJob:
     worker_options : Ray options of a worker.
     settings : where Ray, the broker and lineage are; None leaves the first two to the environment, and tells nobody.
     limits : how much an epoch takes.
+    compact_every : epochs between two joinings of the small files that epochs leave in the lake.
     on_epoch : called after every committed epoch.
     metrics : takes `mercury.streaming.STREAM_METRICS` after every committed epoch; None records none.
     """
@@ -90,6 +92,7 @@ class StreamJob:
     worker_options: Mapping[str, object] = field(default_factory=lambda: {"num_cpus": 1})
     settings: Settings | None = None
     limits: Limits = field(default_factory=Limits)
+    compact_every: int = COMPACT_EVERY
     restarts: RestartPolicy = field(default_factory=RestartPolicy)
     on_epoch: Callable[[EpochProgress], None] = lambda progress: None
     metrics: Recorder | None = None
@@ -150,7 +153,7 @@ class StreamJob:
         ):
             coordinator.recover()
             told = Telling(run, self.source)
-            bounded = until == "end"
+            bounded, began = until == "end", float("-inf")
             ends = coordinator.ends()
             metrics = StreamMetrics(self.stream.name, self.metrics) if self.metrics is not None else None
             if metrics is not None:
@@ -160,12 +163,18 @@ class StreamJob:
                     break
                 if not bounded:
                     ends = coordinator.ends()
+                    early = self.limits.seconds - (time.monotonic() - began)
+                    if early > 0 and sum(coordinator.lags(ends).values()) < self.limits.records:
+                        self._stopped.wait(min(early, _POLL_SECONDS))
+                        continue
+                now = time.monotonic()
                 step = coordinator.step(ends, bounded=bounded, drain=drain)
                 if step is None:
                     if bounded:
                         break
                     self._stopped.wait(_POLL_SECONDS)
                     continue
+                began = now
                 total, done, progress = total + step.counts, done + 1, step
                 if metrics is not None:
                     metrics.committed(step, self.clock())
@@ -174,7 +183,7 @@ class StreamJob:
                 if callable(until) and until(step):
                     break
             state = coordinator.state
-            lag = sum(max(ends.get(p, at) - at, 0) for p, at in state.positions.items())
+            lag = sum(coordinator.lags(ends).values())
             return StreamReport(
                 self.name,
                 done,
@@ -225,9 +234,14 @@ class StreamJob:
     def _coordinator(self, workers: Workers) -> StreamCoordinator:
         sinks = list(self.sinks)
         if self.lake is not None:
-            sinks.insert(
-                0, DeltaSink(self.lake, self.stream.name, storage_options=self.storage_options, probe=self.probe)
+            delta = DeltaSink(
+                self.lake,
+                self.stream.name,
+                storage_options=self.storage_options,
+                compact_every=self.compact_every,
+                probe=self.probe,
             )
+            sinks.insert(0, delta)
         uri = self.lake.stream_log(self.stream.name) if self.lake is not None else str(self._folder / "log")
         return StreamCoordinator(
             job=self.name,
@@ -236,7 +250,7 @@ class StreamJob:
             panes=[view.name for view in self.panes],
             workers=workers,
             sinks=sinks,
-            log=JobLog(uri, self.name, self.storage_options),
+            log=JobLog(uri, self.name, self.storage_options, compact_every=self.compact_every, probe=self.probe),
             folder=self._folder,
             limits=self.limits,
             clock=self.clock,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import pyarrow as pa
 
 from mercury.errors import FencedError, TableNotFoundError
-from mercury.streaming.sinks.delta import COMPACT_EVERY, compact
+from mercury.streaming.sinks.delta import COMPACT_EVERY, create, tend
 from mercury.streaming.watermarks import BEGINNING, END
 from mercury.tables import Table, Transaction
 
@@ -73,10 +73,28 @@ class LogEntry:
 
 
 class JobLog:
-    """The log of one job, a Delta table."""
+    """The log of one job, a Delta table.
 
-    def __init__(self, uri: str, job: str, storage_options: Mapping[str, str] | None = None) -> None:
+    Parameters
+    ----------
+    uri, storage_options : of the table, which the first epoch makes.
+    job : application id of its commits.
+    compact_every : epochs between two joinings of its small files.
+    probe : called with a step's name as it completes; tests crash there.
+    """
+
+    def __init__(
+        self,
+        uri: str,
+        job: str,
+        storage_options: Mapping[str, str] | None = None,
+        *,
+        compact_every: int = COMPACT_EVERY,
+        probe: Callable[[str], None] = lambda step: None,
+    ) -> None:
         self._uri, self._job, self._options = uri, job, storage_options
+        self._compact_every, self._probe = compact_every, probe
+        self._table: Table | None = None
 
     def last(self) -> LogEntry | None:
         """The last committed epoch, or None for a job that has none."""
@@ -99,7 +117,8 @@ class JobLog:
 
     def append(self, entry: LogEntry, provenance: Mapping[str, Any]) -> None:
         """Commit an epoch; raises `FencedError` when another incarnation has committed it."""
-        table = Table.create(self._uri, _SCHEMA, exist_ok=True, storage_options=self._options)
+        if self._table is None:
+            self._table = create(self._uri, _SCHEMA, self._options)
         row = {
             **asdict(entry.counts),
             "epoch": entry.epoch,
@@ -115,15 +134,15 @@ class JobLog:
             pa.array([row[field.name]], pa.int64() if field.name == "watermark" else field.type) for field in _SCHEMA
         ]
         columns = [column.cast(field.type) for column, field in zip(columns, _SCHEMA, strict=True)]
-        commit = table.append(
+        commit = self._table.append(
             pa.Table.from_arrays(columns, schema=_SCHEMA),
             transaction=Transaction(self._job, entry.epoch),
             provenance=provenance,
         )
         if commit.skipped:
             raise fenced(self._job, entry.epoch)
-        if entry.epoch % COMPACT_EVERY == 0:
-            compact(table)
+        self._probe("logged")
+        tend("log", self._table, entry.epoch, self._compact_every, self._probe)
 
 
 def fenced(job: str, epoch: int) -> FencedError:

@@ -48,6 +48,24 @@ def expire_log(delta: DeltaTable) -> None:
     delta.cleanup_metadata()
 
 
+def trim_log(delta: DeltaTable, keep: int) -> int:
+    """Delete the log entries that no version needs but those more than `keep` behind; returns how many.
+
+    Only in a folder, where every commit looks at all entries; an object store lists from the last checkpoint on.
+    """
+    root = _folder(delta)
+    if root is None:
+        return 0
+    entries = {path: int(found[1]) for path in _log_files(root) if (found := _ENTRY.fullmatch(path.name))}
+    checkpoints = [version for path, version in entries.items() if ".checkpoint" in path.name]
+    first = max((version for version in checkpoints if version <= int(delta.version()) - keep), default=0)
+    old = [path for path, version in entries.items() if version < first]
+    # Ascending: what a crash leaves is a log without its beginning, never one with a hole.
+    for path in sorted(old):
+        path.unlink(missing_ok=True)
+    return len(old)
+
+
 def remove_log_before(delta: DeltaTable) -> None:
     """Checkpoint the newest version and delete every entry before it, whatever the retention is.
 
@@ -57,7 +75,7 @@ def remove_log_before(delta: DeltaTable) -> None:
     root = _folder(delta)
     assert root is not None
     version = int(delta.version())
-    for path in (root / "_delta_log").iterdir():
+    for path in _log_files(root):
         entry = _ENTRY.fullmatch(path.name)
         older = entry is not None and int(entry[1]) < version
         if older or _UNFINISHED.fullmatch(path.name):
@@ -68,6 +86,10 @@ def _unfinished(root: Path, kept: int) -> list[Path]:
     """Files of dead writers that are older than `kept` microseconds; delta-rs does not list them."""
     limit = time.time() - kept / SECOND
     return [path for path in root.rglob("*") if _UNFINISHED.fullmatch(path.name) and path.stat().st_mtime <= limit]
+
+
+def _log_files(root: Path) -> list[Path]:
+    return list((root / "_delta_log").iterdir())
 
 
 def _folder(delta: DeltaTable) -> Path | None:

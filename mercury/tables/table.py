@@ -325,6 +325,16 @@ class Table:
         with translated(self.uri):
             maintenance.expire_log(self.refresh()._delta)
 
+    def trim_log(self, keep: int) -> int:
+        """Drop log entries more than `keep` versions old, up to a checkpoint; returns how many.
+
+        In a folder every commit looks at all entries of the log (about 1.3 ms more per hundred), so a writer of very
+        many commits needs a shorter log than the time that `expire_log` counts. Elsewhere nothing is done. What is
+        dropped can no longer be read by version or as a change; who holds an older version finds the newest by reading.
+        """
+        with translated(self.uri):
+            return maintenance.trim_log(self.refresh()._delta, keep)
+
     def erase(self, column: str, ids: Iterable[object]) -> ErasureCertificate:
         """Delete all rows with these ids for ever, and prove it by decoding everything that is left.
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 import pyarrow as pa
 
-from mercury.errors import ConflictError
+from mercury.errors import ConflictError, DiskFullError
 from mercury.lake import Lake
 from mercury.runtime import lineage
 from mercury.streaming.sinks.base import EpochOutput
@@ -15,6 +15,17 @@ from mercury.tables import Table, Transaction
 
 COMPACT_EVERY = 100
 """Short epochs make many small files; so many of them are joined at once."""
+
+KEEP_VERSIONS = 5_000
+"""Versions of a stream's table that can be read again; in a folder, the log of more would slow every commit."""
+
+VACUUM_EVERY = 5_000
+"""Epochs between two deletions of files that no version needs for `RETAIN`."""
+
+RETAIN = "7d"
+
+PROPERTIES = {"delta.deletedFileRetentionDuration": "interval 1 days"}
+"""Of a stream's tables: a file that compaction replaced is listed in checkpoints for a day. It lies there longer."""
 
 
 class DeltaSink:
@@ -58,28 +69,42 @@ class DeltaSink:
         for name, summary in sorted(output.panes.items()):
             for part, state in sorted(summary.tables.items()):
                 self._append(f"panes/{name}/{part}", f"{self._lake.panes(name)}/{part}", state, output)
-        if output.epoch % self._compact_every == 0:
-            for table in self._tables.values():
-                compact(table)
+        for name, table in self._tables.items():
+            tend(name, table, output.epoch, self._compact_every, self._probe)
 
     def close(self) -> None:
         """Nothing is held open."""
 
     def _append(self, step: str, uri: str, rows: pa.Table, output: EpochOutput) -> None:
         if rows.num_rows:
-            commit = self._table(uri, rows.schema).append(
+            commit = self._table(step, uri, rows.schema).append(
                 rows, transaction=Transaction(output.job, output.epoch), provenance=output.provenance
             )
             lineage.current().output(uri, version=commit.version, rows=commit.rows)
         self._probe(step)
 
-    def _table(self, uri: str, schema: pa.Schema) -> Table:
-        if uri not in self._tables:
-            self._tables[uri] = Table.create(uri, schema, exist_ok=True, storage_options=self._options)
-        return self._tables[uri]
+    def _table(self, name: str, uri: str, schema: pa.Schema) -> Table:
+        if name not in self._tables:
+            self._tables[name] = create(uri, schema, self._options)
+        return self._tables[name]
 
 
-def compact(table: Table) -> None:
-    """Join a table's small files; left for another time when somebody else changes the table at this moment."""
-    with contextlib.suppress(ConflictError):
+def create(uri: str, schema: pa.Schema, storage_options: Mapping[str, str] | None) -> Table:
+    """A stream's table, the one that is there or a new one."""
+    return Table.create(uri, schema, exist_ok=True, properties=PROPERTIES, storage_options=storage_options)
+
+
+def tend(name: str, table: Table, epoch: int, compact_every: int, probe: Callable[[str], None]) -> None:
+    """Keep a table quick after an epoch: join its small files, shorten its log, delete what no version needs.
+
+    It is left for another time when somebody else changes the table at this moment, or the disk has no room for larger
+    files: an epoch does not fail for it.
+    """
+    if epoch % compact_every:
+        return
+    with contextlib.suppress(ConflictError, DiskFullError):
         table.compact()
+        probe(f"compacted/{name}")
+        table.trim_log(KEEP_VERSIONS)
+        if epoch % VACUUM_EVERY == 0:
+            table.vacuum(RETAIN)
