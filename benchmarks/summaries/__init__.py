@@ -1,0 +1,1 @@
+"""Summaries against raw DuckDB and polars."""
