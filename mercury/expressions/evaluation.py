@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import atexit
-import os
-import threading
 from collections.abc import Mapping
 
-import duckdb
 import pyarrow as pa
 
+from mercury.expressions import duckdb_process
 from mercury.expressions.expression import Expression
-
-_local: dict[int, duckdb.DuckDBPyConnection] = {}
-_lock = threading.Lock()
-atexit.register(_local.clear)  # DuckDB complains of objects that outlive the interpreter.
 
 
 def evaluate(
@@ -55,7 +48,8 @@ def evaluate(
     query = f"SELECT {select or 'TRUE'} FROM mercury_rows"
     if condition is not None:
         query += f" WHERE {condition.sql('duckdb', schema)}"
-    cursor = _connection().cursor()
+    # No access to files, and one thread, since actors bring their own.
+    cursor = duckdb_process.cursor(threads=1, enable_external_access=False)
     try:
         cursor.register("mercury_rows", needed)
         answer = cursor.sql(query).to_arrow_table()
@@ -68,19 +62,3 @@ def evaluate(
 
 def _expression(text: str | Expression) -> Expression:
     return text if isinstance(text, Expression) else Expression.parse(text)
-
-
-def _connection() -> duckdb.DuckDBPyConnection:
-    """This process's database: in memory, without access to files, one thread, since actors bring their own."""
-    process = os.getpid()
-    with _lock:
-        if process not in _local:
-            # A connection does not survive a fork; the child makes its own.
-            _local.clear()
-            connection = duckdb.connect(
-                ":memory:", config={"threads": 1, "enable_external_access": False, "python_enable_replacements": False}
-            )
-            connection.execute("SET TimeZone = 'UTC'")
-            connection.execute("SET lock_configuration = true")
-            _local[process] = connection
-        return _local[process]

@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 
 from mercury.summaries.aggregates import Groups
-from mercury.summaries.engines.grouping import group_rows
-from mercury.summaries.spec import SCALARS, Summary, SummarySpec
+from mercury.summaries.engines.grouping import group_rows, plain, row_order
+from mercury.summaries.spec import SCALARS, Summary, SummarySpec, in_order
 
 _NOTHING = pa.nulls(0, pa.int64())
 
@@ -18,7 +18,7 @@ def finish(summary: Summary) -> pa.Table:
     Without group columns there is one row also when no row was seen, as in SQL: counts are 0 and the rest null.
     """
     spec = summary.spec
-    scalars = summary.sorted().tables[SCALARS]
+    scalars = in_order(summary, SCALARS)
     if not spec.key_names and scalars.num_rows == 0:
         scalars = _nothing_seen(spec, scalars.schema)
     count = scalars.num_rows if spec.key_names else 1
@@ -39,14 +39,9 @@ def _placed(cells: pa.Table, scalars: pa.Table, spec: SummarySpec) -> tuple[np.n
         both = [pa.chunked_array([*scalars[key].chunks, *cells[key].chunks], scalars[key].type) for key in keys]
         # Groups are numbered by their first rows, and the sorted groups come first: their numbers are their places.
         number = group_rows(both, scalars.num_rows + cells.num_rows).number[scalars.num_rows :]
-    cell_name, value_name = cells.column_names[len(keys) :]
-    plain = pa.table({"group": pa.array(number), "cell": cells[cell_name], "value": cells[value_name]})
-    ordered = plain.sort_by([("group", "ascending"), ("cell", "ascending")])
-    return (
-        ordered["group"].to_numpy(),
-        ordered["cell"].combine_chunks(),
-        ordered["value"].to_numpy(),
-    )
+    cell, value = (plain(column) for column in cells.columns[len(keys) :])
+    order = pa.array(row_order([pa.array(number), cell]))
+    return number[order], cell.take(order), value.take(order).to_numpy()
 
 
 def _nothing_seen(spec: SummarySpec, schema: pa.Schema) -> pa.Table:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 
+import numpy as np
 import pyarrow as pa
 
 from mercury.definitions import Aggregate, canonical_json
-from mercury.errors import DefinitionError, SchemaError
+from mercury.errors import DefinitionError, ExpressionError, SchemaError
 from mercury.expressions import Expression
 from mercury.summaries.aggregates import Kept, kept
+from mercury.summaries.engines.grouping import plain, row_order
 
 SCALARS = "scalars"
 """Name of the table that has one row per group; the others are sketches, named after their aggregate."""
@@ -21,7 +23,7 @@ FORMAT = 1
 """Version of the state's layout; it is part of every hash, so states of two layouts do not merge."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SummarySpec:
     """Group columns and the aggregates that are kept of each group.
 
@@ -32,27 +34,43 @@ class SummarySpec:
     time : the timestamp column by which `First` and `Last` order rows.
     where : SQL condition that rows must meet to be counted at all.
 
-    A null key is a group of its own, all NaN are one group, and -0.0 is 0.0.
+    A null key is a group of its own, all NaN are one group, and -0.0 is 0.0. Specs are equal when their hashes are.
+
+    Raises `DefinitionError` when two columns of the state would have one name, and for First or Last without a time.
     """
 
     keys: Mapping[str, str] | Sequence[str]
     aggregates: Mapping[str, Aggregate]
     time: str | None = None
     where: str | None = None
-    columns: Mapping[str, str] = field(init=False, repr=False, compare=False)
+    columns: Mapping[str, str] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         keys = self.keys
-        columns = dict(keys) if isinstance(keys, Mapping) else {name: name for name in keys}
+        columns = dict(keys) if isinstance(keys, Mapping) else {name: _column(name) for name in keys}
         object.__setattr__(self, "columns", columns)
-        taken = set(columns)
         for name, aggregate in self.aggregates.items():
             if not isinstance(aggregate, Aggregate):
                 raise DefinitionError(f"{name!r} is {aggregate!r}, not an aggregate", fix="Write it as Count()")
-            if name in taken:
-                raise DefinitionError(f"{name!r} is the name of a key and of an aggregate", fix="Rename one of them")
             if aggregate.kind in ("First", "Last") and self.time is None:
                 raise DefinitionError(f"{aggregate.kind} {name!r} needs the time of rows", fix="Give time='ts'")
+        if not columns and not self.aggregates:
+            raise DefinitionError("a summary of nothing", fix="Give a key or an aggregate")
+        self._require_distinct_names()
+
+    def _require_distinct_names(self) -> None:
+        scalars = [column.name for rule in self.rules.values() for column in rule.scalars]
+        sketches = {name: rule.sketch for name, rule in self.rules.items() if rule.sketch is not None}
+        tables = [[*self.columns, *scalars], [*self.columns, *self.aggregates]]
+        tables += [[*self.columns, sketch.cell.name, sketch.value.name] for sketch in sketches.values()]
+        for names in tables:
+            for name in names:
+                if names.count(name) > 1:
+                    raise DefinitionError(
+                        f"{name!r} is the name of two columns of a summary", fix="Rename a key or an aggregate"
+                    )
+        if SCALARS in sketches:
+            raise DefinitionError(f"an aggregate may not be called {SCALARS!r}", fix="Rename it")
 
     @cached_property
     def hash(self) -> str:
@@ -66,6 +84,12 @@ class SummarySpec:
         }
         return hashlib.sha256(canonical_json(content)).hexdigest()[:16]
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SummarySpec) and other.hash == self.hash
+
+    def __hash__(self) -> int:
+        return int(self.hash, 16)
+
     @property
     def key_names(self) -> list[str]:
         """Names of the group columns, in order."""
@@ -77,17 +101,12 @@ class SummarySpec:
 
     def argument(self, aggregate: Aggregate) -> str:
         """SQL of what an aggregate sees of a row; NULL where its condition does not hold."""
-        value = f"({aggregate.of})" if aggregate.of else "TRUE"
-        return value if aggregate.where is None else f"CASE WHEN ({aggregate.where}) THEN {value} END"
+        value = aggregate.of or "TRUE"
+        return value if aggregate.where is None else f"CASE WHEN ({aggregate.where}) THEN ({value}) END"
 
     def kept(self, schema: pa.Schema) -> dict[str, Kept]:
         """How each aggregate is kept over rows of `schema`; `SchemaError` for a type that it cannot be of."""
-        if self.time is not None and not pa.types.is_timestamp(Expression.parse(self.time).check(schema)):
-            raise SchemaError(f"time={self.time!r} is not a timestamp", fix="Give a timestamp column or expression")
-        return {
-            name: kept(name, aggregate, Expression.parse(self.argument(aggregate)).check(schema))
-            for name, aggregate in self.aggregates.items()
-        }
+        return _kept(self, schema)
 
     @cached_property
     def rules(self) -> dict[str, Kept]:
@@ -129,16 +148,56 @@ class Summary:
 
     def sorted(self) -> Summary:
         """The same state with rows in the order of their keys and cells: equal states are then equal tables."""
-        return Summary(self.spec, {name: _sorted(table, self.spec, name) for name, table in self.tables.items()})
+        return Summary(self.spec, {name: in_order(self, name) for name in self.tables})
 
     def equals(self, other: Summary) -> bool:
         """Whether both hold the same groups with the same state, bit for bit, in any order of rows."""
         if self.spec.hash != other.spec.hash or set(self.tables) != set(other.tables):
             return False
-        mine, theirs = self.sorted().tables, other.sorted().tables
-        return all(mine[name].equals(theirs[name]) for name in mine)
+        return all(_bits(in_order(self, name)).equals(_bits(in_order(other, name))) for name in self.tables)
 
 
-def _sorted(table: pa.Table, spec: SummarySpec, name: str) -> pa.Table:
-    order = [*spec.key_names, *([] if name == SCALARS else [table.column_names[len(spec.key_names)]])]
-    return table.sort_by([(column, "ascending") for column in order]) if order else table
+def in_order(summary: Summary, name: str) -> pa.Table:
+    """One table of a summary, with rows in the order of their keys and cells, each column in one chunk of its own."""
+    table = summary.tables[name]
+    columns = [plain(column) for column in table.columns]
+    keys = columns[: len(summary.spec.key_names) + (name != SCALARS)]
+    order = pa.array(row_order(keys) if keys else np.arange(table.num_rows))
+    return pa.Table.from_arrays([column.take(order) for column in columns], schema=table.schema)
+
+
+def _bits(table: pa.Table) -> pa.Table:
+    """Floats as integers, so that NaN equals itself."""
+    floats = {field.name for field in table.schema if pa.types.is_floating(field.type)}
+    return pa.table(
+        {
+            name: pa.array(column.combine_chunks().view(pa.int64()) if name in floats else column.combine_chunks())
+            for name, column in zip(table.column_names, table.columns, strict=True)
+        }
+    )
+
+
+def _column(name: str) -> str:
+    """The expression that is a column, by whatever name."""
+    try:
+        root = Expression.parse(name).tree
+    except ExpressionError:
+        root = None
+    if root is not None and root.op == "column" and root.value == name:
+        return name
+    return '"' + name.replace('"', '""') + '"'
+
+
+@lru_cache(maxsize=256)
+def _kept(spec: SummarySpec, schema: pa.Schema) -> dict[str, Kept]:
+    if spec.time is not None and not pa.types.is_timestamp(Expression.parse(spec.time).check(schema)):
+        raise SchemaError(f"time={spec.time!r} is not a timestamp", fix="Give a timestamp column or expression")
+    for aggregate in spec.aggregates.values():
+        if aggregate.where is not None:
+            # By themselves first, so that a mistake is shown in what was written.
+            Expression.parse(aggregate.of or "TRUE").check(schema)
+            Expression.parse(aggregate.where).check_condition(schema)
+    return {
+        name: kept(name, aggregate, Expression.parse(spec.argument(aggregate)).check(schema))
+        for name, aggregate in spec.aggregates.items()
+    }

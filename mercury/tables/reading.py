@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -17,7 +14,8 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable
 
 from mercury.errors import CorruptDataError, NotFoundError, SchemaError, UnavailableError, UsageError, did_you_mean
-from mercury.expressions import Expression
+from mercury.expressions import Expression, duckdb_process
+from mercury.expressions.duckdb_files import parquet, parquet_column
 from mercury.tables.failures import translated
 from mercury.tables.pruning import file_ranges, may_hold
 from mercury.tables.schemas import delta_type
@@ -25,12 +23,6 @@ from mercury.time import from_datetime, parse_instant, to_iso
 
 _PLAIN_READER_FEATURES = frozenset({"timestampNtz", "v2Checkpoint", "vacuumProtocolCheck"})
 """Reader features that leave Parquet files to be read as they are; deletion vectors and column mapping do not."""
-
-_GLOB = re.compile(r"([*?\[])")
-"""What DuckDB would take for a pattern in a file's name."""
-
-_local: dict[int, duckdb.DuckDBPyConnection] = {}
-_lock = threading.Lock()
 
 
 def arrow_schema(delta: DeltaTable) -> pa.Schema:
@@ -169,14 +161,14 @@ def _relation(
     condition = None if where is None else Expression.parse(where)
     if condition is not None:
         condition.check_condition(schema)
-    cursor = _connection().cursor()
+    cursor = duckdb_process.cursor()
     try:
         if is_plain(delta) and "://" not in _root(delta):
             source = _files_source(cursor, delta, schema, among or where)
         else:
             cursor.register("mercury_scan", pa.table(delta.scan().read_all()))
             source = "SELECT * FROM mercury_scan"
-        text = f"SELECT {', '.join(_value(field) for field in schema)} FROM ({source})"
+        text = f"SELECT {', '.join(parquet_column(field) for field in schema)} FROM ({source})"
         if condition is not None:
             text = f"SELECT * FROM ({text}) WHERE {condition.sql('duckdb', schema)}"
         cursor.execute(f"CREATE OR REPLACE TEMP VIEW self AS {text}")
@@ -192,15 +184,12 @@ def _files_source(cursor: duckdb.DuckDBPyConnection, delta: DeltaTable, schema: 
     cursor.register("mercury_schema", schema.empty_table())
     if not selected:
         return "SELECT * FROM mercury_schema"
-    listed = ", ".join(_text(_GLOB.sub(r"[\1]", path)) for path, _ in selected)
+    paths = [path for path, _ in selected]
     partition_by = list(delta.metadata().partition_columns)
     if not partition_by:
-        return (
-            f"SELECT * FROM read_parquet([{listed}], union_by_name = true, hive_partitioning = false) "
-            "UNION ALL BY NAME SELECT * FROM mercury_schema"
-        )
+        return f"SELECT * FROM {parquet(paths)} UNION ALL BY NAME SELECT * FROM mercury_schema"
     actions = pa.table(delta.get_add_actions(flatten=True)).take(pa.array([place for _, place in selected]))
-    values = {"mercury_path": pa.array([path for path, _ in selected])}
+    values = {"mercury_path": pa.array(paths)}
     for name in partition_by:
         values[name] = actions.column(f"partition.{name}").cast(schema.field(name).type)
     cursor.register("mercury_partitions", pa.table(values))
@@ -212,9 +201,9 @@ def _files_source(cursor: duckdb.DuckDBPyConnection, delta: DeltaTable, schema: 
         ]
     )
     bare = ", ".join(_quoted(name) for name in held)
+    files = parquet(paths, options="filename = 'mercury_path'")
     return (
-        f"SELECT {columns} FROM (SELECT * FROM read_parquet([{listed}], union_by_name = true, "
-        "hive_partitioning = false, filename = 'mercury_path') "
+        f"SELECT {columns} FROM (SELECT * FROM {files} "
         f"UNION ALL BY NAME SELECT {bare or 'NULL AS mercury_path'} FROM mercury_schema) AS mercury_files "
         "JOIN mercury_partitions USING (mercury_path)"
     )
@@ -230,35 +219,5 @@ def _address(root: str, path: str) -> str:
     return decoded if decoded.startswith("/") or "://" in decoded else f"{root.rstrip('/')}/{decoded}"
 
 
-def _connection() -> duckdb.DuckDBPyConnection:
-    """This process's database, in memory; each read has a cursor of its own."""
-    process = os.getpid()
-    with _lock:
-        if process not in _local:
-            # A connection does not survive a fork; the child makes its own.
-            _local.clear()
-            connection = duckdb.connect(":memory:", config={"python_enable_replacements": False})
-            connection.execute("SET TimeZone = 'UTC'")
-            _local[process] = connection
-        return _local[process]
-
-
-def _value(field: pa.Field) -> str:
-    """A column as DuckDB shall see it.
-
-    Parquet's statistics leave NaN out, and DuckDB takes them at their word: it would drop a NaN from ``v > 5``, answer
-    ``isnan(v)`` with false and find a maximum that is too small. Behind an expression that may be NaN it cannot.
-    """
-    name = _quoted(field.name)
-    if not pa.types.is_floating(field.type):
-        return name
-    type_ = "FLOAT" if pa.types.is_float32(field.type) else "DOUBLE"
-    return f"if(isnan({name}), 'NaN'::{type_}, {name}) AS {name}"
-
-
 def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"

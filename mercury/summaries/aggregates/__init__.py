@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from mercury.definitions import Aggregate
 from mercury.errors import DefinitionError
-from mercury.summaries.aggregates.base import Groups, Kept, Rule, Sketch, StateColumn
+from mercury.summaries.aggregates.base import TIMESTAMP, Groups, Kept, Rule, Sketch, StateColumn
 from mercury.summaries.aggregates.distinct import keep_distinct
 from mercury.summaries.aggregates.extremes import keep_extreme, keep_ordered
 from mercury.summaries.aggregates.frequency import keep_histogram, keep_top_k
@@ -43,4 +43,4 @@ def kept(name: str, aggregate: Aggregate, argument: pa.DataType) -> Kept:
     return keep(name, aggregate, pa.int64() if pa.types.is_null(argument) else argument)
 
 
-__all__ = ["Groups", "Kept", "Rule", "Sketch", "StateColumn", "kept"]
+__all__ = ["TIMESTAMP", "Groups", "Kept", "Rule", "Sketch", "StateColumn", "kept"]

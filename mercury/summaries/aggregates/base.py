@@ -41,14 +41,15 @@ class Sketch:
     ----------
     cell, value : their fields.
     rule : how values of the same cell merge.
-    cells : for distinct argument values, the cell and value that each falls into (arrays of the same length).
-    sql : for a dialect and the SQL of an argument that is not null, SQL of the cell and of the value.
+    cells : the cell of each argument value; None when the Arrow engine shall ask DuckDB for them by ``sql``.
+    sql : for a dialect and the SQL of an argument that is not null, SQL of the cell and of the value. The value of a
+        sketch that sums is 1, since it counts.
     """
 
     cell: pa.Field
     value: pa.Field
     rule: Literal["sum", "max"]
-    cells: Callable[[pa.Array], tuple[pa.Array, pa.Array]]
+    cells: Callable[[pa.Array], pa.Array] | None
     sql: Callable[[str, str], tuple[str, str]]
 
 

@@ -17,9 +17,7 @@ def keep_top_k(name: str, aggregate: TopK, argument: pa.DataType) -> Kept:
         cells = pa.table({"group": pa.array(groups.group), "value": groups.cell, "count": pa.array(groups.value)})
         ordered = cells.sort_by([("group", "ascending"), ("count", "descending"), ("value", "ascending")])
         group = ordered["group"].to_numpy()
-        starts = np.flatnonzero(np.r_[True, group[1:] != group[:-1]]) if len(group) else np.empty(0, np.int64)
-        sizes = np.diff(np.r_[starts, len(group)]) if len(group) else np.empty(0, np.int64)
-        place = np.arange(len(group)) - np.repeat(starts, sizes)
+        place = np.arange(len(group)) - np.searchsorted(group, group)
         best = ordered.filter(pa.array(place < aggregate.k))
         lengths = np.bincount(best["group"].to_numpy(), minlength=groups.count)
         pairs = pa.StructArray.from_arrays(
@@ -27,7 +25,7 @@ def keep_top_k(name: str, aggregate: TopK, argument: pa.DataType) -> Kept:
         )
         return pa.ListArray.from_arrays(pa.array(np.r_[0, np.cumsum(lengths)].astype(np.int32)), pairs)
 
-    return Kept(argument, (), value_counts(argument), finish)
+    return Kept(argument, (), value_counts(name, argument), finish)
 
 
 def keep_histogram(name: str, aggregate: Histogram, argument: pa.DataType) -> Kept:
@@ -35,13 +33,11 @@ def keep_histogram(name: str, aggregate: Histogram, argument: pa.DataType) -> Ke
     number(name, aggregate.kind, argument)
     edges = np.array(aggregate.edges)
 
-    def cells(values: pa.Array) -> tuple[pa.Array, pa.Array]:
-        place = np.searchsorted(edges, values.to_numpy(zero_copy_only=False), side="right")
-        return pa.array(place.astype(np.int32)), pa.array(np.ones(len(place), np.int64))
+    def cells(values: pa.Array) -> pa.Array:
+        return pa.array(np.searchsorted(edges, values.to_numpy(zero_copy_only=False), side="right"))
 
-    def sql(dialect: str, value: str) -> tuple[str, str]:
-        literal = "{!r}e0" if dialect == "duckdb" else "{!r}D"
-        steps = [f"CASE WHEN {value} >= {literal.format(float(edge))} THEN 1 ELSE 0 END" for edge in aggregate.edges]
+    def sql(_: str, value: str) -> tuple[str, str]:
+        steps = [f"CASE WHEN {value} >= {edge:.17e} THEN 1 ELSE 0 END" for edge in aggregate.edges]
         return f"CAST({' + '.join(steps)} AS INT)", "1"
 
     def finish(groups: Groups) -> pa.Array:
@@ -50,5 +46,5 @@ def keep_histogram(name: str, aggregate: Histogram, argument: pa.DataType) -> Ke
         offsets = np.arange(groups.count + 1, dtype=np.int32) * (len(edges) + 1)
         return pa.ListArray.from_arrays(pa.array(offsets), pa.array(counts.ravel()))
 
-    sketch = Sketch(pa.field("bin", pa.int32()), pa.field("count", pa.int64()), "sum", cells, sql)
+    sketch = Sketch(pa.field(f"{name}__bin", pa.int32()), pa.field(f"{name}__count", pa.int64()), "sum", cells, sql)
     return Kept(pa.float64(), (), sketch, finish)

@@ -1,212 +1,245 @@
-"""Summaries of Arrow tables in process: dictionary codes for groups, numba kernels for values.
+"""Summaries of Arrow tables in process: numbers for groups, numba kernels for values.
 
 Row expressions are evaluated by `mercury.expressions`; everything after is one pass per state column.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mercury.errors import DataError
+from mercury.errors import SchemaError
 from mercury.expressions import evaluate
-from mercury.summaries.aggregates import Kept, Sketch, StateColumn
-from mercury.summaries.engines import kernels
+from mercury.summaries.aggregates import TIMESTAMP, Kept, Sketch, StateColumn
+from mercury.summaries.engines import duckdb, kernels
 from mercury.summaries.engines.grouping import Grouping, as_numbers, group_rows, plain
+from mercury.summaries.engines.sql import too_large
 from mercury.summaries.spec import SCALARS, Summary, SummarySpec
 
-_NO_ARGUMENT = "(TRUE)"
 _ALWAYS = "TRUE"
+"""The argument of a count of rows, which no column is made for."""
 
 
 def partial(spec: SummarySpec, rows: pa.Table | pa.RecordBatch) -> Summary:
     """The state of these rows."""
     table = pa.Table.from_batches([rows]) if isinstance(rows, pa.RecordBatch) else rows
     parts = spec.kept(table.schema)
+    schemas = spec.state_schema(table.schema)
     texts = {name: spec.argument(aggregate) for name, aggregate in spec.aggregates.items()}
-    wanted = {f"k{place}": text for place, text in enumerate(spec.columns.values())}
-    # Aggregates of the same expression share a column; a count of rows needs none.
-    arguments = {text: f"a{place}" for place, text in enumerate(dict.fromkeys(texts.values())) if text != _ALWAYS}
-    wanted |= {column: text for text, column in arguments.items()}
-    if spec.time is not None:
-        wanted["t"] = spec.time
-    if not wanted:
-        wanted = {"row": _NO_ARGUMENT}
-    seen = evaluate(wanted, table, where=spec.where)
-
+    seen = _evaluated(spec, texts.values(), table)
     keys = [plain(seen[f"k{place}"]) for place in range(len(spec.columns))]
     groups = group_rows(keys, seen.num_rows)
-    times = _numbers(seen["t"]) if spec.time is not None else None
-    scalars = {name: keys[place].take(pa.array(groups.first)) for place, name in enumerate(spec.columns)}
+    times = None if spec.time is None else plain(seen["t"].cast(TIMESTAMP))
+    place = pa.array(groups.first)
+    columns: dict[str, pa.Array | np.ndarray] = {
+        name: key.take(place) for name, key in zip(spec.columns, keys, strict=True)
+    }
     tables: dict[str, pa.Table] = {}
-    schemas = spec.state_schema(table.schema)
+    known: dict[object, _Argument] = {}
     for name, kept in parts.items():
-        text = texts[name]
-        argument = None if text == _ALWAYS else _argument(seen[arguments[text]], kept)
-        scalars |= _scalars(kept, argument, groups, times)
+        ordered = bool(kept.scalars) and kept.scalars[0].rule in ("earliest", "latest")
+        same = (texts[name], kept.argument, kept.keeps_nan, ordered)
+        if same not in known:
+            column = None if texts[name] == _ALWAYS else seen[texts[name]]
+            known[same] = _Argument.of(column, kept, groups, times if ordered else None)
+        columns |= _scalars(kept, known[same])
         if kept.sketch is not None:
-            assert argument is not None
-            tables[name] = _cells(kept.sketch, argument, groups, keys, schemas[name])
-    tables[SCALARS] = _table(scalars, schemas[SCALARS], groups.count)
-    return Summary(spec, tables)
+            tables[name] = _cells(kept.sketch, known[same], groups, keys, schemas[name])
+    return Summary(spec, {SCALARS: _table(columns, schemas[SCALARS]), **tables})
 
 
 def merge(summaries: Sequence[Summary]) -> Summary:
     """The state of all their rows; they have the same spec."""
     spec = summaries[0].spec
     tables = {}
-    for name in summaries[0].tables:
+    for name, first in summaries[0].tables.items():
+        for other in summaries[1:]:
+            _require_same_types(first.schema, other.tables[name].schema)
         held = pa.concat_tables([summary.tables[name] for summary in summaries])
-        tables[name] = _merge_table(held, spec, name)
+        tables[name] = _merged_scalars(held, spec) if name == SCALARS else _merged_cells(held, spec, name)
     return Summary(spec, tables)
 
 
-def _argument(column: pa.ChunkedArray, kept: Kept) -> pa.Array:
-    """The argument in the type that is kept, with NaN as null unless it counts."""
-    array = plain(column)
-    if array.type != kept.argument:
-        array = plain(array.cast(kept.argument))
-    if pa.types.is_floating(array.type) and not kept.keeps_nan:
-        array = pc.if_else(pc.is_nan(array), pa.scalar(None, array.type), array)
-    return array
+@dataclass(frozen=True)
+class _Argument:
+    """The values of an expression that count: nulls are left out, and NaN where it is no value.
+
+    ``number`` is the group of each value; ``times`` are as int64, for what goes by time.
+    """
+
+    number: np.ndarray
+    values: pa.Array
+    times: np.ndarray
+    groups: int
+
+    @classmethod
+    def of(cls, column: pa.ChunkedArray | None, kept: Kept, groups: Grouping, times: pa.Array | None) -> _Argument:
+        number, at = groups.number, np.empty(0, np.int64)
+        if column is None:
+            return cls(number, pa.nulls(len(number)), at, groups.count)
+        values = column.combine_chunks()
+        if values.type != kept.argument:
+            values = values.cast(kept.argument, safe=False)
+        valid = values.is_valid().to_numpy(zero_copy_only=False) if values.null_count else None
+        if pa.types.is_floating(values.type):
+            # Minus zero plus zero is zero; a null becomes NaN.
+            floats = values.to_numpy(zero_copy_only=False) + 0.0
+            if not kept.keeps_nan:
+                valid = floats == floats
+            values = pa.array(floats)
+        if times is not None:
+            at = times.cast(pa.int64()).to_numpy(zero_copy_only=False)
+            if times.null_count:
+                # What has no time is neither first nor last.
+                known = times.is_valid().to_numpy(zero_copy_only=False)
+                valid = known if valid is None else valid & known
+                at = times.cast(pa.int64()).fill_null(0).to_numpy()
+        if valid is None or valid.all():
+            return cls(number, values, at, groups.count)
+        return cls(number[valid], values.filter(pa.array(valid)), at[valid] if len(at) else at, groups.count)
+
+    @cached_property
+    def counts(self) -> np.ndarray:
+        """Values of each group."""
+        return np.bincount(self.number, minlength=self.groups).astype(np.int64)
+
+    @cached_property
+    def numbers(self) -> np.ndarray:
+        """The values as int64 or float64 that order as they do."""
+        return as_numbers(self.values)
 
 
-def _scalars(
-    kept: Kept, argument: pa.Array | None, groups: Grouping, times: np.ndarray | None
-) -> dict[str, pa.Array | np.ndarray]:
-    if not kept.scalars:
-        return {}
-    number, values, kept_times = groups.number, argument, times
-    if argument is not None and argument.null_count:
-        valid = argument.is_valid().to_numpy(zero_copy_only=False)
-        number, values = groups.number[valid], argument.drop_null()
-        kept_times = None if times is None else times[valid]
-    counts = np.bincount(number, minlength=groups.count).astype(np.int64)
-    rule = kept.scalars[0].rule
-    if rule == "moments":
-        assert values is not None
-        return _first_moments(kept, number, values, counts)
-    if rule in ("earliest", "latest"):
-        assert values is not None and kept_times is not None
-        best = kernels.best_pairs(number, kept_times, as_numbers(values), groups.count, rule == "latest")
-        at = pa.array(kept_times).cast(kept.scalars[0].type)
-        return {kept.scalars[0].name: _take(at, best), kept.scalars[1].name: _take(values, best)}
-    out: dict[str, pa.Array | np.ndarray] = {}
-    for column in kept.scalars:
-        if column.of == "count":
-            out[column.name] = counts
-        else:
-            assert values is not None
-            out[column.name] = _reduce(column, number, values, groups.count)
-    return out
+def _evaluated(spec: SummarySpec, texts: Iterable[str], table: pa.Table) -> pa.Table:
+    """Keys ``k0``, ``k1``, …, the time ``t``, and each argument by its own text, of the rows that count."""
+    wanted = {f"k{place}": text for place, text in enumerate(spec.columns.values())}
+    if spec.time is not None:
+        wanted["t"] = spec.time
+    wanted |= {text: text for text in texts if text != _ALWAYS}
+    return evaluate(wanted or {"row": _ALWAYS}, table, where=spec.where)
 
 
-def _first_moments(kept: Kept, number: np.ndarray, values: pa.Array, counts: np.ndarray) -> dict[str, np.ndarray]:
-    floats = values.to_numpy(zero_copy_only=False)
-    with np.errstate(invalid="ignore"):
-        means = kernels.sum_floats(number, floats, len(counts)) / np.maximum(counts, 1)
-        m2 = kernels.squares(number, floats, means)
-    return dict(zip((column.name for column in kept.scalars), (counts, means, m2), strict=True))
-
-
-def _reduce(column: StateColumn, number: np.ndarray, values: pa.Array, count: int) -> pa.Array:
-    """One column by `sum`, `min` or `max`; null for a group without values."""
-    if column.rule != "sum":
-        return _take(values, kernels.best_rows(number, as_numbers(values), count, column.rule == "max"))
-    empty = np.bincount(number, minlength=count) == 0
-    if pa.types.is_floating(values.type):
-        return pa.array(kernels.sum_floats(number, values.to_numpy(zero_copy_only=False), count), mask=empty)
-    sums, overflowed = kernels.sum_integers(number, values.to_numpy(zero_copy_only=False).astype(np.int64), count)
-    if overflowed >= 0:
-        raise DataError(
-            f"the sum {column.name!r} is beyond 64 bits", where=f"group {overflowed}", fix="Sum it as a float"
-        )
-    return pa.array(sums, mask=empty)
-
-
-def _cells(
-    sketch: Sketch, argument: pa.Array, groups: Grouping, keys: Sequence[pa.Array], schema: pa.Schema
-) -> pa.Table:
-    valid = argument.is_valid().to_numpy(zero_copy_only=False)
-    number, values = groups.number[valid], argument.drop_null()
-    if pa.types.is_floating(values.type):
-        cell, value = sketch.cells(values)
-    else:
-        # What costs most is done once for each distinct value.
-        encoded = values.dictionary_encode()
-        cell, value = (part.take(encoded.indices) for part in sketch.cells(encoded.dictionary))
-    merged = group_rows([pa.array(number), cell], len(number))
-    held = _combine(sketch.rule, merged, value)
-    place = pa.array(groups.first[number[merged.first]])
-    columns = [*(key.take(place) for key in keys), cell.take(pa.array(merged.first)), held]
-    return pa.Table.from_arrays([_cast(a, f.type) for a, f in zip(columns, schema, strict=True)], schema=schema)
-
-
-def _combine(rule: str, groups: Grouping, value: pa.Array) -> pa.Array:
-    if rule == "max":
-        return value.take(pa.array(kernels.best_rows(groups.number, as_numbers(value), groups.count, True)))
-    sums, _ = kernels.sum_integers(groups.number, value.cast(pa.int64()).to_numpy(), groups.count)
-    return pa.array(sums)
-
-
-def _merge_table(held: pa.Table, spec: SummarySpec, name: str) -> pa.Table:
-    keys = [plain(held[key]) for key in spec.key_names]
-    if name != SCALARS:
-        sketch = spec.rules[name].sketch
-        assert sketch is not None
-        keys.append(plain(held.column(len(keys))))
-        groups = group_rows(keys, held.num_rows)
-        value = _combine(sketch.rule, groups, plain(held.column(len(keys))))
-        columns = [*(key.take(pa.array(groups.first)) for key in keys), value]
-        return pa.Table.from_arrays(
-            [_cast(array, field.type) for array, field in zip(columns, held.schema, strict=True)], schema=held.schema
-        )
-    groups = group_rows(keys, held.num_rows)
-    merged: dict[str, pa.Array | np.ndarray] = {
-        key: keys[place].take(pa.array(groups.first)) for place, key in enumerate(spec.key_names)
-    }
-    for kept in spec.rules.values():
-        merged |= _merge_scalars(held, kept, groups)
-    return _table(merged, held.schema, groups.count)
-
-
-def _merge_scalars(held: pa.Table, kept: Kept, groups: Grouping) -> dict[str, pa.Array | np.ndarray]:
+def _scalars(kept: Kept, argument: _Argument) -> Mapping[str, pa.Array | np.ndarray]:
     if not kept.scalars:
         return {}
     names = [column.name for column in kept.scalars]
     rule = kept.scalars[0].rule
     if rule == "moments":
-        parts = [plain(held[column]).to_numpy(zero_copy_only=False) for column in names]
-        return dict(zip(names, kernels.merge_moments(groups.number, *parts, groups.count), strict=True))
+        return dict(zip(names, _moments(argument), strict=True))
     if rule in ("earliest", "latest"):
-        at, value = plain(held[names[0]]), plain(held[names[1]])
-        valid = at.is_valid()
-        number = groups.number[valid.to_numpy(zero_copy_only=False)]
-        at, value = at.filter(valid), value.filter(valid)
-        best = kernels.best_pairs(number, as_numbers(at), as_numbers(value), groups.count, rule == "latest")
-        return {names[0]: _take(at, best), names[1]: _take(value, best)}
-    out: dict[str, pa.Array | np.ndarray] = {}
-    for column in kept.scalars:
-        values = plain(held[column.name])
-        number = groups.number[values.is_valid().to_numpy(zero_copy_only=False)]
-        reduced = _reduce(column, number, values.drop_null(), groups.count)
-        out[column.name] = pc.fill_null(reduced, 0) if column.of == "count" else reduced
-    return out
+        best = kernels.best_pairs(argument.number, argument.times, argument.numbers, argument.groups, rule == "latest")
+        at = pa.array(argument.times).cast(TIMESTAMP)
+        return {names[0]: _take(at, best), names[1]: _take(argument.values, best)}
+    return {
+        column.name: argument.counts if column.of == "count" else _reduced(column, argument) for column in kept.scalars
+    }
 
 
-def _table(columns: dict[str, pa.Array | np.ndarray], schema: pa.Schema, count: int) -> pa.Table:
+def _moments(argument: _Argument) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    floats = argument.numbers
+    with np.errstate(all="ignore"):
+        means = kernels.sum_floats(argument.number, floats, argument.groups) / np.maximum(argument.counts, 1)
+        # The mean of what has no finite sum tells nothing that could be merged.
+        means = np.where(np.isfinite(means), means, np.nan)
+        return argument.counts, means, kernels.squares(argument.number, floats, means)
+
+
+def _reduced(column: StateColumn, argument: _Argument) -> pa.Array:
+    """One column by `sum`, `min` or `max`; null for a group without values."""
+    number, values, count = argument.number, argument.numbers, argument.groups
+    if column.rule != "sum":
+        return _take(argument.values, kernels.best_rows(number, values, count, column.rule == "max"))
+    empty = argument.counts == 0
+    if values.dtype == np.float64:
+        return pa.array(kernels.sum_floats(number, values, count), mask=empty)
+    sums, fit = kernels.sum_integers(number, values, count)
+    if not fit:
+        raise too_large(column.name)
+    return pa.array(sums, mask=empty)
+
+
+def _cells(
+    sketch: Sketch, argument: _Argument, groups: Grouping, keys: Sequence[pa.Array], schema: pa.Schema
+) -> pa.Table:
+    number, values = argument.number, argument.values
+    if sketch.cells is not None:
+        cell, value = sketch.cells(values), None
+    else:
+        distinct = group_rows([values], len(values))
+        cell, value = (
+            part.take(pa.array(distinct.number)) for part in duckdb.cells(sketch, values.take(pa.array(distinct.first)))
+        )
+    merged = group_rows([pa.array(number), cell], len(number))
+    held = pa.array(np.bincount(merged.number, minlength=merged.count)) if value is None else _greatest(merged, value)
+    place = pa.array(groups.first[number[merged.first]])
+    columns = [*(key.take(place) for key in keys), cell.take(pa.array(merged.first)), held]
+    return _table(dict(zip(schema.names, columns, strict=True)), schema)
+
+
+def _merged_cells(held: pa.Table, spec: SummarySpec, name: str) -> pa.Table:
+    sketch = spec.rules[name].sketch
+    assert sketch is not None
+    *keys, value = (plain(column) for column in held.columns)
+    groups = group_rows(keys, held.num_rows)
+    if sketch.rule == "max":
+        merged = _greatest(groups, value)
+    else:
+        sums, _ = kernels.sum_integers(groups.number, as_numbers(value), groups.count)
+        merged = pa.array(sums)
+    place = pa.array(groups.first)
+    columns = [*(key.take(place) for key in keys), merged]
+    return _table(dict(zip(held.column_names, columns, strict=True)), held.schema)
+
+
+def _merged_scalars(held: pa.Table, spec: SummarySpec) -> pa.Table:
+    keys = [plain(held[name]) for name in spec.key_names]
+    groups = group_rows(keys, held.num_rows)
+    place = pa.array(groups.first)
+    columns: dict[str, pa.Array | np.ndarray] = {
+        name: key.take(place) for name, key in zip(spec.key_names, keys, strict=True)
+    }
+    for kept in spec.rules.values():
+        if not kept.scalars:
+            continue
+        names = [column.name for column in kept.scalars]
+        rule = kept.scalars[0].rule
+        if rule == "moments":
+            parts = [as_numbers(plain(held[name])) for name in names]
+            columns |= dict(zip(names, kernels.merge_moments(groups.number, *parts, groups.count), strict=True))
+        elif rule in ("earliest", "latest"):
+            at, value = (_with_value(held[name], groups) for name in names)
+            best = kernels.best_pairs(at.number, at.numbers, value.numbers, groups.count, rule == "latest")
+            columns |= {names[0]: _take(at.values, best), names[1]: _take(value.values, best)}
+        else:
+            for column in kept.scalars:
+                merged = _reduced(column, _with_value(held[column.name], groups))
+                columns[column.name] = pc.fill_null(merged, 0) if column.of == "count" else merged
+    return _table(columns, held.schema)
+
+
+def _with_value(column: pa.ChunkedArray, groups: Grouping) -> _Argument:
+    """A state column as an argument: also NaN is a value, since it is what was found."""
+    values = plain(column)
+    number = groups.number
+    if values.null_count:
+        number, values = number[values.is_valid().to_numpy(zero_copy_only=False)], values.drop_null()
+    return _Argument(number, values, np.empty(0, np.int64), groups.count)
+
+
+def _greatest(groups: Grouping, value: pa.Array) -> pa.Array:
+    return value.take(pa.array(kernels.best_rows(groups.number, as_numbers(value), groups.count, True)))
+
+
+def _table(columns: Mapping[str, pa.Array | np.ndarray], schema: pa.Schema) -> pa.Table:
     if not schema.names:
         # A table without columns cannot say how many groups it has; there is one or none.
-        return pa.table({}, schema=schema)
-    arrays = [_cast(pa.array(columns[field.name]), field.type) for field in schema]
-    return pa.Table.from_arrays(arrays, schema=schema).slice(0, count)
-
-
-def _cast(array: pa.Array, kind: pa.DataType) -> pa.Array:
-    return array if array.type == kind else array.cast(kind)
+        return schema.empty_table()
+    arrays = [pa.array(columns[field.name]).cast(field.type) for field in schema]
+    return pa.Table.from_arrays(arrays, schema=schema)
 
 
 def _take(values: pa.Array, place: np.ndarray) -> pa.Array:
@@ -214,5 +247,12 @@ def _take(values: pa.Array, place: np.ndarray) -> pa.Array:
     return values.take(pa.array(place, mask=place < 0))
 
 
-def _numbers(column: pa.ChunkedArray) -> np.ndarray:
-    return plain(column.cast(pa.timestamp("us", tz="UTC"))).cast(pa.int64()).fill_null(0).to_numpy()
+def _require_same_types(schema: pa.Schema, other: pa.Schema) -> None:
+    if schema.names != other.names:
+        raise SchemaError(f"summaries with the columns {schema.names} and {other.names} do not merge")
+    for mine, theirs in zip(schema, other, strict=True):
+        if mine.type != theirs.type:
+            raise SchemaError(
+                f"the column {mine.name!r} of a summary is {mine.type} here and {theirs.type} there",
+                fix="Cast it in the definition, so that it has one type whatever the rows hold",
+            )

@@ -13,18 +13,64 @@ _compiled = numba.njit(cache=True, nogil=True)
 
 
 @_compiled
-def sum_integers(group: np.ndarray, values: np.ndarray, count: int) -> tuple[np.ndarray, int]:  # pragma: no cover
-    """int64 sums, and the number of a group that overflowed, or -1."""
+def number_dense(codes: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:  # pragma: no cover
+    """Numbers of codes in the order in which they first come, and the row where each does; codes are below ``size``."""
+    numbers = np.full(size, -1, np.int64)
+    number = np.empty(len(codes), np.int64)
+    first = np.empty(min(size, len(codes)), np.int64)
+    count = 0
+    for row in range(len(codes)):
+        known = numbers[codes[row]]
+        if known < 0:
+            known = count
+            numbers[codes[row]] = known
+            first[known] = row
+            count += 1
+        number[row] = known
+    return number, first[:count].copy()
+
+
+@_compiled
+def number_hashed(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:  # pragma: no cover
+    """As `number_dense`, for codes of any size: open addressing, multiplicative hashing (Knuth, TAOCP 3, 6.4)."""
+    bits = 4
+    while (1 << bits) < 2 * len(codes):
+        bits += 1
+    shift = np.uint64(64 - bits)
+    mask = (1 << bits) - 1
+    numbers = np.full(1 << bits, -1, np.int64)
+    number = np.empty(len(codes), np.int64)
+    first = np.empty(len(codes), np.int64)
+    count = 0
+    for row in range(len(codes)):
+        slot = np.int64((np.uint64(codes[row]) * np.uint64(0x9E3779B97F4A7C15)) >> shift)
+        known = numbers[slot]
+        while known >= 0 and codes[first[known]] != codes[row]:
+            slot = (slot + 1) & mask
+            known = numbers[slot]
+        if known < 0:
+            known = count
+            numbers[slot] = known
+            first[known] = row
+            count += 1
+        number[row] = known
+    return number, first[:count].copy()
+
+
+@_compiled
+def sum_integers(group: np.ndarray, values: np.ndarray, count: int) -> tuple[np.ndarray, bool]:  # pragma: no cover
+    """int64 sums, and whether all of them fit; what overflows on the way only does no harm."""
     sums = np.zeros(count, np.int64)
+    carried = np.zeros(count, np.int64)
     for row in range(len(group)):
         number = group[row]
         before = sums[number]
         after = before + values[row]
-        # Two's complement: a sum overflowed when its sign differs from that of both operands.
+        # Two's complement: a sum has wrapped around when its sign differs from that of both operands.
         if ((before ^ after) & (values[row] ^ after)) < 0:
-            return sums, number
+            carried[number] += 1 if values[row] > 0 else -1
         sums[number] = after
-    return sums, -1
+    return sums, not carried.any()
 
 
 @_compiled
@@ -49,7 +95,7 @@ def sum_floats(group: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:
 
 @_compiled
 def squares(group: np.ndarray, values: np.ndarray, means: np.ndarray) -> np.ndarray:  # pragma: no cover
-    """Sum of squared differences from each group's mean."""
+    """Sum of squared differences from each group's mean; NaN where the mean is no number."""
     sums = np.zeros(len(means), np.float64)
     for row in range(len(group)):
         difference = values[row] - means[group[row]]
