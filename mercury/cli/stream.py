@@ -75,7 +75,7 @@ def run(
 ) -> None:
     """Run the job of the stream NAME: windows, rows and feature panes, each event once.
 
-    It goes on where its log ends. Ctrl-C stops it after the epoch that it is at.
+    It goes on where its log ends. Ctrl-C or SIGTERM stops it after the epoch that it is at.
     """
     from mercury.streaming import Limits
 
@@ -90,12 +90,13 @@ def run(
     job = _job(name, files, bootstrap_servers, project_file, workers=workers, limits=limits)
     if form == "human":
         job.on_epoch = _echo_epoch
-    previous = signal.signal(signal.SIGINT, lambda *_: job.stop())
+    previous = {number: signal.signal(number, lambda *_: job.stop()) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         with _metrics(job, metrics_port):
             report = job.run("end" if until_end else seconds, drain=drain)
     finally:
-        signal.signal(signal.SIGINT, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
     numbers = {
         "job": report.job,
         "epochs": report.epochs,

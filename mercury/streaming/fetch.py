@@ -28,6 +28,8 @@ _PARTITION_FETCH_BYTES = 4 << 20
 _BATCHES_PER_POLL = 512
 _RECORDS_PER_POLL = 10_000
 _STALL_SECONDS = 60.0
+_RECONNECT_MS = 1_000
+"""A broker that was restarted is found again within about this time; kafka-python would wait up to 30 s."""
 
 
 class BatchRecords(Fetcher.PartitionRecords):
@@ -96,6 +98,7 @@ class KafkaReader:
             "auto_offset_reset": "none",
             "isolation_level": isolation_level,
             "bootstrap_timeout_ms": 10_000,
+            "reconnect_backoff_max_ms": _RECONNECT_MS,
             "check_crcs": True,
             "max_partition_fetch_bytes": _PARTITION_FETCH_BYTES,
         }

@@ -1,10 +1,14 @@
-"""A stream's job in a process of its own, to be killed: ``python -m tests.streaming.driver FOLDER BOOTSTRAP TOPIC``.
+"""A stream's job in processes of its own, to be killed: ``python -m tests.streaming.driver FOLDER BOOTSTRAP TOPIC``.
 
-It waits for a line on stdin, then runs to the end and drains, printing each committed epoch.
+For every line on stdin it runs the job in a new child process, to the end and drained, and prints each committed epoch
+and at last ``ended`` with the child's exit code. A line that names a step of the engine (see `CrashPoint`) makes the
+child kill itself with SIGKILL right after it. With ``MERCURY_WORKERS`` set, the job runs on so many Ray actors.
 """
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from pathlib import Path
 
@@ -28,18 +32,34 @@ def job(folder: Path, bootstrap: str, topic: str, **options: object) -> StreamJo
 
 
 def main() -> int:
-    """Run; the exit code is that of the error, if any."""
+    """Run the job once per line of stdin."""
     folder, bootstrap, topic = sys.argv[1:]
     print("ready", flush=True)
-    sys.stdin.readline()
+    for line in sys.stdin:
+        # Nothing has run in this process but imports, so a fork is as good as a start, and much quicker.
+        child = os.fork()
+        if child == 0:
+            os._exit(_live(Path(folder), bootstrap, topic, line.strip()))
+        print(f"child {child}", flush=True)
+        print(f"ended {os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}", flush=True)
+    return 0
+
+
+def _live(folder: Path, bootstrap: str, topic: str, last_step: str) -> int:
+    workers = int(os.environ.get("MERCURY_WORKERS", "0"))
 
     def tell(progress: EpochProgress) -> None:
-        print(progress.epoch, flush=True)
+        print(f"epoch {progress.epoch}", *running.worker_pids(), flush=True)
 
+    def die(step: str) -> None:
+        if step == last_step:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    running = job(folder, bootstrap, topic, on_epoch=tell, probe=die, workers=workers, compact_every=5)
     try:
-        job(Path(folder), bootstrap, topic, on_epoch=tell).run("end", drain=True)
+        running.run("end", drain=True)
     except MercuryError as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
         return error.exit_code
     return 0
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
+import signal
 import socket
 import urllib.request
 from pathlib import Path
@@ -143,6 +145,19 @@ def test_metrics_are_told_while_the_stream_runs(project: Path, monkeypatch: pyte
     assert 0 < got["commit_seconds_sum", "trips"] < got["epoch_seconds_sum", "trips"]
     phases = sum(value for key, value in got.items() if key[0] == "phase_seconds_total")
     assert phases == pytest.approx(got["epoch_seconds_sum", "trips"])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_it_after_the_epoch(
+    project: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    monkeypatch.setattr("mercury.cli.stream._echo_epoch", lambda progress: os.kill(os.getpid(), number))
+    before = signal.getsignal(number)
+
+    result = invoke("run", "trips", project.parent / "events", "--source", "files", "--project", project)
+
+    assert dict(line.split(maxsplit=1) for line in result.stdout.splitlines())["epochs"] == "1"
+    assert signal.getsignal(number) is before
 
 
 def test_a_metrics_port_in_use_is_told_before_anything_runs(project: Path) -> None:
