@@ -90,13 +90,8 @@ def run(
     job = _job(name, files, bootstrap_servers, project_file, workers=workers, limits=limits)
     if form == "human":
         job.on_epoch = _echo_epoch
-    previous = {number: signal.signal(number, lambda *_: job.stop()) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        with _metrics(job, metrics_port):
-            report = job.run("end" if until_end else seconds, drain=drain)
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+    with _metrics(job, metrics_port), _stopped_by_signals(job):
+        report = job.run("end" if until_end else seconds, drain=drain)
     numbers = {
         "job": report.job,
         "epochs": report.epochs,
@@ -146,6 +141,19 @@ def _metrics(job: StreamJob, port: int | None) -> Iterator[None]:
     with MetricsEndpoint(metrics, port) as endpoint:
         click.echo(f"metrics at {endpoint.url}", err=True)
         job.metrics = metrics
+        yield
+
+
+@contextlib.contextmanager
+def _stopped_by_signals(job: StreamJob) -> Iterator[None]:
+    with contextlib.ExitStack() as stack:
+        if job.workers:
+            from mercury.runtime.session import ray_session
+
+            # Ray takes SIGTERM for itself when it starts, so it starts before our handlers are set.
+            stack.enter_context(ray_session(job.settings))
+        for number in (signal.SIGINT, signal.SIGTERM):
+            stack.callback(signal.signal, number, signal.signal(number, lambda *_: job.stop()))
         yield
 
 

@@ -8,6 +8,8 @@ import os
 import re
 import signal
 import socket
+import subprocess
+import sys
 import urllib.request
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from mercury.cli.stream import stream
 from mercury.errors import NotFoundError, PortInUseError, UsageError
+from mercury.runtime.session import RaySession
 from mercury.streaming import EpochProgress, StreamMetrics
 from mercury.time import MINUTE, SECOND
 from tests.streaming import batch_twin as twin
@@ -158,6 +161,26 @@ def test_a_signal_stops_it_after_the_epoch(
 
     assert dict(line.split(maxsplit=1) for line in result.stdout.splitlines())["epochs"] == "1"
     assert signal.getsignal(number) is before
+
+
+@pytest.mark.ray
+def test_sigterm_stops_it_after_the_epoch_on_ray_as_well(project: Path, ray_local: RaySession) -> None:
+    command = ("stream", "run", "trips", project.parent / "events", "--source", "files", "--workers", 1)
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from mercury.cli import main; main()", *map(str, command), "--project", str(project)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "RAY_ADDRESS": ray_local.address},
+    )
+    assert process.stderr is not None
+    assert any(line.startswith("epoch 1: 5 events") for line in process.stderr)
+    process.terminate()
+
+    told, _ = process.communicate(timeout=60)
+
+    assert process.returncode == 0
+    assert dict(line.split(maxsplit=1) for line in told.splitlines())["epochs"] == "1"
 
 
 def test_a_metrics_port_in_use_is_told_before_anything_runs(project: Path) -> None:
