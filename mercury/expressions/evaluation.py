@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import pyarrow as pa
 
 from mercury.expressions import duckdb_process
@@ -31,33 +32,50 @@ def evaluate(
     condition = None if where is None else _expression(where)
     if condition is not None:
         condition.check_condition(schema)
-    result = pa.schema(list(types.items()))
-    if condition is None and all(parsed[name].text in schema.names for name in parsed):
-        picked = [rows.column(expression.text) for expression in parsed.values()]
-        if all(column.type == type_ for column, type_ in zip(picked, types.values(), strict=True)):
-            return pa.Table.from_arrays(picked, schema=result)
-
-    used = frozenset().union(*(part.columns for part in [*parsed.values(), *([condition] if condition else [])]))
-    needed = rows.select([name for name in schema.names if name in used])
-    if not used:
-        # A table without columns has no rows for DuckDB, and a constant still has one value per row.
-        needed = pa.table({"row": pa.nulls(rows.num_rows, pa.bool_())})
-    select = ", ".join(
-        f'{expression.sql("duckdb", schema)} AS "{place}"' for place, expression in enumerate(parsed.values())
+    # What is a column already, in the type that it shall have, need not pass through DuckDB.
+    held = {
+        name: rows.column(str(expression.tree.value))
+        for name, expression in parsed.items()
+        if expression.tree.op == "column" and schema.field(str(expression.tree.value)).type == types[name]
+    }
+    computed = {name: expression for name, expression in parsed.items() if name not in held}
+    if computed or condition is not None:
+        found, chosen = _computed(computed, condition, rows)
+        if chosen is not None:
+            held = {name: column.combine_chunks().take(chosen) for name, column in held.items()}
+        held |= dict(zip(computed, found, strict=True))
+    return pa.Table.from_arrays([held[name] for name in parsed], names=list(parsed)).cast(
+        pa.schema(list(types.items()))
     )
-    query = f"SELECT {select or 'TRUE'} FROM mercury_rows"
+
+
+def _computed(
+    columns: Mapping[str, Expression], condition: Expression | None, rows: pa.Table
+) -> tuple[list[pa.ChunkedArray], pa.ChunkedArray | None]:
+    """Columns by DuckDB, and the places of the rows that meet the condition, if there is one."""
+    schema = rows.schema
+    used = frozenset().union(*(part.columns for part in [*columns.values(), *([condition] if condition else [])]))
+    needed = rows.select([name for name in schema.names if name in used])
+    selected = [expression.sql("duckdb", schema) for expression in columns.values()]
+    place = "mercury_place"
+    while place in (name.lower() for name in needed.column_names):
+        place += "_"
+    if condition is not None or not used:
+        # A table without columns would have no rows for DuckDB, and a constant still has one value per row.
+        needed = needed.append_column(place, pa.array(np.arange(rows.num_rows)))
+    if condition is not None:
+        selected.append(place)
+    query = f"SELECT {', '.join(f'{text} AS c{number}' for number, text in enumerate(selected))} FROM mercury_rows"
     if condition is not None:
         query += f" WHERE {condition.sql('duckdb', schema)}"
     # No access to files, and one thread, since actors bring their own.
     cursor = duckdb_process.cursor(threads=1, enable_external_access=False)
     try:
         cursor.register("mercury_rows", needed)
-        answer = cursor.sql(query).to_arrow_table()
+        found = cursor.sql(query).to_arrow_table().columns
     finally:
         cursor.close()
-    if not parsed:
-        return pa.table({}, schema=result)
-    return answer.rename_columns(list(parsed)).cast(result)
+    return (found[:-1], found[-1]) if condition is not None else (found, None)
 
 
 def _expression(text: str | Expression) -> Expression:

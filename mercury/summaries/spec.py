@@ -47,8 +47,12 @@ class SummarySpec:
 
     def __post_init__(self) -> None:
         keys = self.keys
+        if isinstance(keys, str):
+            raise DefinitionError(f"keys={keys!r} is text, not a list", fix=f"Write keys=[{keys!r}]")
         columns = dict(keys) if isinstance(keys, Mapping) else {name: _column(name) for name in keys}
         object.__setattr__(self, "columns", columns)
+        if len(columns) < len(keys):
+            raise DefinitionError(f"keys={list(keys)!r} names a column twice", fix="Give each key once")
         for name, aggregate in self.aggregates.items():
             if not isinstance(aggregate, Aggregate):
                 raise DefinitionError(f"{name!r} is {aggregate!r}, not an aggregate", fix="Write it as Count()")
@@ -105,7 +109,10 @@ class SummarySpec:
         return value if aggregate.where is None else f"CASE WHEN ({aggregate.where}) THEN ({value}) END"
 
     def kept(self, schema: pa.Schema) -> dict[str, Kept]:
-        """How each aggregate is kept over rows of `schema`; `SchemaError` for a type that it cannot be of."""
+        """How each aggregate is kept over rows of `schema`.
+
+        Raises `SchemaError` for a type that it cannot be of, `ExpressionError` for a condition that is none.
+        """
         return _kept(self, schema)
 
     @cached_property
@@ -192,6 +199,8 @@ def _column(name: str) -> str:
 def _kept(spec: SummarySpec, schema: pa.Schema) -> dict[str, Kept]:
     if spec.time is not None and not pa.types.is_timestamp(Expression.parse(spec.time).check(schema)):
         raise SchemaError(f"time={spec.time!r} is not a timestamp", fix="Give a timestamp column or expression")
+    if spec.where is not None:
+        Expression.parse(spec.where).check_condition(schema)
     for aggregate in spec.aggregates.values():
         if aggregate.where is not None:
             # By themselves first, so that a mistake is shown in what was written.

@@ -41,6 +41,7 @@ def partial(spec: SummarySpec, rows: pa.Table | pa.RecordBatch) -> Summary:
     }
     tables: dict[str, pa.Table] = {}
     known: dict[object, _Argument] = {}
+    sketched: dict[object, pa.Table] = {}
     for name, kept in parts.items():
         ordered = bool(kept.scalars) and kept.scalars[0].rule in ("earliest", "latest")
         same = (texts[name], kept.argument, kept.keeps_nan, ordered)
@@ -49,7 +50,11 @@ def partial(spec: SummarySpec, rows: pa.Table | pa.RecordBatch) -> Summary:
             known[same] = _Argument.of(column, kept, groups, times if ordered else None)
         columns |= _scalars(kept, known[same])
         if kept.sketch is not None:
-            tables[name] = _cells(kept.sketch, known[same], groups, keys, schemas[name])
+            # Quantiles of the same values at the same accuracy have the same cells.
+            cells = (same, kept.sketch.sql("duckdb", "v"))
+            if cells not in sketched:
+                sketched[cells] = _cells(kept.sketch, known[same], groups, keys, schemas[name])
+            tables[name] = sketched[cells].rename_columns(schemas[name].names)
     return Summary(spec, {SCALARS: _table(columns, schemas[SCALARS]), **tables})
 
 

@@ -9,7 +9,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mercury.errors import CorruptDataError, NotFoundError, SchemaError, UsageError
+from mercury.errors import CorruptDataError, NotFoundError, SchemaError, UnavailableError, UsageError
 from mercury.expressions import Expression, duckdb_process
 from mercury.expressions.duckdb_files import parquet, parquet_column
 from mercury.summaries.aggregates import Sketch
@@ -24,24 +24,34 @@ def partial(spec: SummarySpec, rows: pa.Table | pa.RecordBatch | Sequence[str], 
     """
     with duckdb_process.cursor(threads=threads) as cursor:
         if isinstance(rows, (pa.Table, pa.RecordBatch)):
-            schema, source = rows.schema, "mercury_source"
+            schema, source, where = rows.schema, "mercury_source", None
             cursor.register(source, _used(spec, rows))
         else:
             schema, source = _files(spec, rows)
+            where = ", ".join(rows[:3]) + (", …" if len(rows) > 3 else "")
         states = spec.state_schema(schema)
         queries = statements(spec, schema, source, DUCKDB)
         try:
-            tables = {
-                name: fitted(cursor.sql(queries[name]).to_arrow_table(), state)
-                if name in queries
-                else state.empty_table()
-                for name, state in states.items()
-            }
-        except (duckdb.IOException, duckdb.InvalidInputException) as error:
-            raise CorruptDataError(
-                f"DuckDB cannot read the rows: {str(error).splitlines()[0]}", fix="Write the file again"
+            found = {query: cursor.sql(query).to_arrow_table() for query in dict.fromkeys(queries.values())}
+        except duckdb.OutOfMemoryException as error:
+            raise UnavailableError(
+                f"the summary needs more memory than there is: {_line(error)}",
+                where=where,
+                fix="Summarise the rows in parts and merge",
             ) from error
-    return Summary(spec, tables)
+        except duckdb.Error as error:
+            if where is None:
+                raise
+            raise CorruptDataError(
+                f"DuckDB cannot read the rows: {_line(error)}", where=where, fix="Write the file again"
+            ) from error
+    return Summary(
+        spec,
+        {
+            name: fitted(found[queries[name]], state) if name in queries else state.empty_table()
+            for name, state in states.items()
+        },
+    )
 
 
 def cells(sketch: Sketch, values: pa.Array) -> tuple[pa.Array, pa.Array]:
@@ -68,7 +78,7 @@ def _columns(spec: SummarySpec) -> frozenset[str]:
 
 
 def _files(spec: SummarySpec, paths: Sequence[str]) -> tuple[pa.Schema, str]:
-    if isinstance(paths, str) or not all(isinstance(path, str) for path in paths):
+    if not isinstance(paths, (list, tuple)) or not all(isinstance(path, str) for path in paths):
         raise UsageError(f"{type(paths).__name__} is not a list of Parquet files", fix="Give an Arrow table or paths")
     if not paths:
         raise NotFoundError("there are no files to summarise", fix="Give at least one Parquet file")
@@ -96,3 +106,7 @@ def _schema(path: str) -> pa.Schema:
         raise NotFoundError(f"no file {path!r}") from error
     except (OSError, pa.ArrowInvalid) as error:
         raise CorruptDataError("this is no Parquet file", where=path, fix="Write it again") from error
+
+
+def _line(error: duckdb.Error) -> str:
+    return str(error).splitlines()[0]

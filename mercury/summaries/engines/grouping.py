@@ -43,7 +43,9 @@ def group_rows(columns: Sequence[pa.ChunkedArray | pa.Array], rows: int) -> Grou
         more, other = _codes(plain(column))
         if size * other >= _WIDEST:
             (codes, size), (more, other) = _renumbered(codes, size), _renumbered(more, other)
-        codes, size = codes * other + more, size * other
+        codes *= other
+        codes += more
+        size *= other
     return _numbered(codes, size)
 
 
@@ -54,7 +56,9 @@ def row_order(columns: Sequence[pa.ChunkedArray | pa.Array]) -> np.ndarray:
         more, other = _ranks(plain(column))
         if size * other >= _WIDEST:
             (ranks, size), (more, other) = _reranked(ranks), _reranked(more)
-        ranks, size = ranks * other + more, size * other
+        ranks *= other
+        ranks += more
+        size *= other
     return np.argsort(ranks)
 
 

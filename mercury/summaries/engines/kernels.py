@@ -113,8 +113,6 @@ def merge_moments(
     sums = np.zeros(count, np.float64)
     for row in range(len(group)):
         number = group[row]
-        if n[row] == 0:
-            continue
         if total[number] == 0:
             total[number], means[number], sums[number] = n[row], mean[row], m2[row]
             continue

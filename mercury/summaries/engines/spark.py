@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from mercury.errors import UsageError
 from mercury.summaries.engines.sql import SPARK, fitted, statements
 from mercury.summaries.spec import Summary, SummarySpec
 
@@ -16,14 +17,17 @@ if TYPE_CHECKING:
 
 def partial(spec: SummarySpec, rows: DataFrame) -> Summary:
     """The state of a DataFrame's rows; the session's time zone must be UTC, as `mercury.runtime` sets it."""
+    if not hasattr(rows, "sparkSession"):
+        raise UsageError(f"the spark engine cannot read {type(rows).__name__}", fix="Give a Spark DataFrame")
     session = rows.sparkSession
     schema = arrow_schema(rows)
     view = f"mercury_{uuid.uuid4().hex}"
     rows.createOrReplaceTempView(view)
     try:
         queries = statements(spec, schema, view, SPARK)
+        found = {query: _collect(session.sql(query)) for query in dict.fromkeys(queries.values())}
         tables = {
-            name: fitted(_collect(session.sql(queries[name])), state) if name in queries else state.empty_table()
+            name: fitted(found[queries[name]], state) if name in queries else state.empty_table()
             for name, state in spec.state_schema(schema).items()
         }
     finally:

@@ -63,7 +63,10 @@ SPARK = Dialect(
 
 
 def statements(spec: SummarySpec, schema: pa.Schema, source: str, dialect: Dialect) -> dict[str, str]:
-    """The statement of each table of the state that has columns; ``source`` is what follows FROM."""
+    """The statement of each table of the state that has columns; ``source`` is what follows FROM.
+
+    Sketches of the same values with the same cells, such as two quantiles, have the same statement.
+    """
     parts = spec.kept(schema)
     columns = {f"k{place}": _value(text, schema, dialect) for place, text in enumerate(spec.columns.values())}
     keys = list(columns)
