@@ -64,6 +64,10 @@ def rows(state: Path, table: str) -> duckdb.DuckDBPyRelation:
     return duckdb.from_arrow(DeltaTable(str(state / "lake" / table)).to_pyarrow_table())
 
 
+def in_order(state: Path, table: str) -> list[list[Any]]:
+    return [list(row.values()) for row in rows(state, table).order("ALL").to_arrow_table().to_pylist()]
+
+
 def test_every_event_ends_in_one_place(story: dict[str, Any], state: Path, january: Any) -> None:
     flights, feed = january
     stream, planted = story["stream"], feed.counts
@@ -147,7 +151,7 @@ def test_every_run_left_its_lineage(story: dict[str, Any], state: Path) -> None:
 
 def test_the_same_story_from_files_gives_the_same_tables(story: dict[str, Any], state: Path) -> None:
     windows = ["carrier_hourly", "origin_hourly"]
-    before = {name: rows(state, f"windows/{name}").order("ALL").fetchall() for name in windows}
+    before = {name: in_order(state, f"windows/{name}") for name in windows}
     from_broker = dict(story["stream"])
 
     again = tell(state, "--source", "files")
@@ -156,7 +160,7 @@ def test_the_same_story_from_files_gives_the_same_tables(story: dict[str, Any], 
         name: from_broker[name] for name in ("rows", "late", "duplicates", "dead")
     }
     for name in windows:
-        for one, other in zip(before[name], rows(state, f"windows/{name}").order("ALL").fetchall(), strict=True):
+        for one, other in zip(before[name], in_order(state, f"windows/{name}"), strict=True):
             assert all(a == b or math.isclose(a, b, rel_tol=1e-9) for a, b in zip(one, other, strict=True)), (
                 one,
                 other,
