@@ -11,7 +11,7 @@ import pytest
 from mercury.definitions import Count, CountDistinct, Entity, FeatureView, Quantile
 from mercury.errors import DiskFullError
 from mercury.lake import Lake
-from mercury.streaming import DeltaSink, FileSource, Limits, MemorySink, StreamJob, status
+from mercury.streaming import FileSource, Limits, MemorySink, StreamJob, status
 from mercury.streaming.testing import Crash, CrashPoint, Replay
 from mercury.streaming.windows import PaneWindow
 from mercury.summaries import Summary, finish, merge
@@ -215,13 +215,3 @@ def test_a_full_disk_stops_the_run_and_the_next_goes_on(
     run.run(drain=True)
 
     assert twin.outcome(tmp_path) == straight
-
-
-def test_joining_small_files_changes_no_row(straight: dict[str, list[dict[str, object]]], tmp_path: Path) -> None:
-    run = replay(tmp_path, records=100)
-    sink = DeltaSink(run.lake, "trips", compact_every=4)
-    report = run.job(lake=None, sinks=[sink]).run(drain=True)
-
-    assert twin.outcome(tmp_path) == straight
-    assert report.epochs >= 8
-    assert len(Table.open(run.lake.stream_rows("trips")).files()) <= 4
