@@ -6,16 +6,20 @@ Standard library only: peers use it too.
 from __future__ import annotations
 
 import os
+import resource
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 
-_UTIME, _STIME, _CUTIME, _CSTIME, _START = 11, 12, 13, 14, 19
-"""Places in /proc/PID/stat after the name of the command (proc(5), fields 14 to 17 and 22)."""
+_UTIME, _CSTIME = 11, 14
+"""Places in /proc/PID/stat after the name of the command: own user and system time, and those of children that were
+waited for (proc(5), fields 14 to 17)."""
 
 
 def tree(root: int) -> list[int]:
-    """Ids of a process and of its living descendants."""
+    """Ids of a process, which comes first, and of its living descendants."""
     found, todo = [], [root]
     while todo:
         process = todo.pop()
@@ -28,26 +32,23 @@ def tree(root: int) -> list[int]:
     return found
 
 
-def cpu_seconds(process: int) -> tuple[tuple[int, int], float, float] | None:
-    """Identity (id and start time), own CPU seconds, and those of children that it has waited for; None when gone."""
+def cpu_seconds() -> float:
+    """CPU seconds until now of this process, of its living descendants (to 10 ms), and of all that was waited for."""
+    reaped = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + reaped.ru_utime + reaped.ru_stime + sum(map(_cpu, tree(os.getpid())[1:]))
+
+
+def memory(processes: Sequence[int]) -> int:
+    """Bytes of proportional set size (PSS): pages that several processes share are counted once between them."""
+    return sum(map(_pss, processes))
+
+
+def _cpu(process: int) -> float:
     try:
         fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     except OSError:
-        return None
-    own = (int(fields[_UTIME]) + int(fields[_STIME])) / _TICKS
-    reaped = (int(fields[_CUTIME]) + int(fields[_CSTIME])) / _TICKS
-    return (process, int(fields[_START])), own, reaped
-
-
-def tree_cpu_seconds(root: int) -> float:
-    """CPU seconds of a process, its living descendants, and all that any of them has waited for."""
-    readings = [reading for process in tree(root) if (reading := cpu_seconds(process)) is not None]
-    return sum(own + reaped for _, own, reaped in readings)
-
-
-def tree_memory(root: int) -> int:
-    """Bytes of proportional set size (PSS): pages that several processes share are counted once between them."""
-    return sum(_pss(process) for process in tree(root))
+        return 0.0  # It has ended, and is counted as waited for.
+    return sum(map(int, fields[_UTIME : _CSTIME + 1])) / _TICKS
 
 
 def _pss(process: int) -> int:

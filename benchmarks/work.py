@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.process_tree import tree_cpu_seconds
+from benchmarks.process_tree import cpu_seconds
 
 
 @contextmanager
 def work(note: str | Path) -> Iterator[None]:
     """Measure the block: wall clock, and CPU of this process and all its children, into a JSON file."""
-    cpu, wall = tree_cpu_seconds(os.getpid()), time.perf_counter()
+    cpu, wall = cpu_seconds(), time.perf_counter()
     yield
-    figures = {"wall_seconds": time.perf_counter() - wall, "cpu_seconds": tree_cpu_seconds(os.getpid()) - cpu}
+    figures = {"wall_seconds": time.perf_counter() - wall, "cpu_seconds": cpu_seconds() - cpu}
     Path(note).write_text(json.dumps(figures))
 
 

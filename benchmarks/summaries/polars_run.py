@@ -1,4 +1,4 @@
-"""The peer polars, lazily scanned: ``polars_run.py TASK DATA ANSWER NOTE``."""
+"""The peer polars, lazily scanned: ``polars_run.py TASK DATA THREADS ANSWER NOTE``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from benchmarks.work import arguments, work
 
 def main() -> None:
     """Compute the task's answer and write it."""
-    task, data, answer, note = arguments()
+    task, data, threads, answer, note = arguments()
+    if pl.thread_pool_size() != int(threads):
+        raise SystemExit(f"polars has {pl.thread_pool_size()} threads, not {threads}: set POLARS_MAX_THREADS")
     delay = pl.col("dep_delay")
     with work(note):
         rows = pl.scan_parquet(data)
