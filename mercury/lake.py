@@ -47,5 +47,21 @@ class Lake:
         """A batch table."""
         return self._at("tables", name)
 
+    def predictions(self, model: str) -> str:
+        """Served predictions with the features they were made from, as captured off the request path."""
+        return self._at("models", model, "predictions")
+
+    def profiles(self, monitor: str) -> str:
+        """Profiles of a monitor's windows, as summary state."""
+        return self._at("monitors", monitor, "profiles")
+
+    def alarms(self, monitor: str) -> str:
+        """What a monitor found in each window, alarms included."""
+        return self._at("monitors", monitor, "alarms")
+
+    def rollup(self, model: str, rollup: str) -> str:
+        """A semantic model's rollup, as summary state."""
+        return self._at("rollups", model, rollup)
+
     def _at(self, *parts: str) -> str:
         return "/".join((self.root.rstrip("/"), *parts))

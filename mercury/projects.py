@@ -6,11 +6,24 @@ import hashlib
 import importlib.util
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 
-from mercury.definitions import Aggregate, BatchTable, FeatureView, Model, Project, Stream, Window, arrow_schema
+from mercury.definitions import (
+    Aggregate,
+    BatchTable,
+    FeatureView,
+    Model,
+    Monitor,
+    Named,
+    PrivacyPolicy,
+    Project,
+    SemanticModel,
+    Stream,
+    Window,
+    arrow_schema,
+)
 from mercury.errors import ExpressionError, MercuryError, ProjectError
 
 
@@ -123,26 +136,46 @@ def _expressions(project: Project) -> Iterator[tuple[str, Stream | BatchTable, s
     Those of a feature or an aggregate are placed by its name, as in ``Window/hourly.aggregates.late``.
     """
     for part in project.definitions:
-        if isinstance(part, Stream) and part.heartbeat is not None:
-            yield f"{part.address}.heartbeat", part, part.heartbeat, True
-        kept: dict[str, str | Aggregate] = {}
-        source: Stream | BatchTable | None = None
-        if isinstance(part, Window):
-            source, kept = part.source, {f"aggregates.{name}": value for name, value in part.aggregates.items()}
-        elif isinstance(part, FeatureView):
-            source, kept = part.source, {f"features.{name}": value for name, value in part.columns.items()}
-        elif isinstance(part, Model):
-            source, kept = part.labels, {"label": part.label}
-        if source is None or not isinstance(part, (Window, FeatureView, Model)):
+        source, conditions, values = _written(part)
+        if source is None:
             continue
-        if part.where is not None:
-            yield f"{part.address}.where", source, part.where, True
-        for field, value in kept.items():
+        for field, text in conditions.items():
+            if text is not None:
+                yield f"{part.address}.{field}", source, text, True
+        for field, value in values.items():
             place = f"{part.address}.{field}"
             if isinstance(value, str):
                 yield place, source, value, False
-                continue
-            if value.of is not None:
-                yield f"{place}.of", source, value.of, False
-            if value.where is not None:
-                yield f"{place}.where", source, value.where, True
+            elif isinstance(value, Aggregate):
+                if value.of is not None:
+                    yield f"{place}.of", source, value.of, False
+                if value.where is not None:
+                    yield f"{place}.where", source, value.where, True
+
+
+def _written(
+    part: Named,
+) -> tuple[Stream | BatchTable | None, Mapping[str, str | None], Mapping[str, object]]:
+    """Whose rows a definition's expressions are over, its conditions, and its values, by field."""
+    match part:
+        case Stream():
+            return part, {"heartbeat": part.heartbeat}, {}
+        case Window():
+            return part.source, {"where": part.where}, _inside("aggregates", part.aggregates)
+        case FeatureView():
+            return part.source, {"where": part.where}, _inside("features", part.columns)
+        case Model():
+            return part.labels, {"where": part.where}, {"label": part.label}
+        case Monitor(model=Model(labels=labels)):
+            return labels, {"watch_where": part.watch_where}, _inside("watch", part.watch)
+        case SemanticModel():
+            values = _inside("dimensions", part.dimensions) | _inside("metrics", part.metrics)
+            return part.source, {"where": part.where}, values
+        case PrivacyPolicy():
+            return part.source, {}, {"unit": part.unit}
+        case _:
+            return None, {}, {}
+
+
+def _inside(field: str, parts: Mapping[str, object]) -> dict[str, object]:
+    return {f"{field}.{name}": value for name, value in parts.items()}

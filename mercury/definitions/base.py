@@ -116,6 +116,16 @@ class Definition:
         if name in taken:
             raise self.fail(f"{name!r} is already the name of another column", "Rename it", field)
 
+    def check_timezone(self, field: str, name: str) -> None:
+        """Raise `DefinitionError` unless a name is that of an IANA time zone."""
+        from zoneinfo import ZoneInfo, available_timezones
+
+        try:
+            ZoneInfo(name)
+        except (KeyError, ValueError, OSError) as error:
+            fix = did_you_mean(name, available_timezones()) or "Write an IANA name, as 'America/New_York'"
+            raise self.fail(f"{field}={name!r} is not a time zone", fix, field) from error
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Definition) and self.canonical_json() == other.canonical_json()
 

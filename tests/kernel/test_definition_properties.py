@@ -153,6 +153,13 @@ def test_versions_are_equal_exactly_when_all_fields_are(one: d.Definition, other
 
 OTHER_STREAM = stream(lateness="9h")
 OTHER_TABLE = d.BatchTable("t", schema={"id": "string", "ts": "timestamp", "carrier": "string"}, event_time="ts")
+POLICY = d.PrivacyPolicy("people", source=FLIGHTS, unit="id")
+METRICS = d.SemanticModel(
+    "board",
+    source=FLIGHTS,
+    dimensions={"carrier": "carrier"},
+    metrics={"flights": d.Count(), "late": d.Count(where="dep_delay > 15")},
+)
 CHANGES: dict[str, tuple[d.Definition, dict[str, object]]] = {
     "Kafka": (d.Kafka("t"), {"topic": "u", "bootstrap_servers": "b:1"}),
     "Stream": (
@@ -224,6 +231,54 @@ CHANGES: dict[str, tuple[d.Definition, dict[str, object]]] = {
     ),
     "Job": (JOB, {"name": "x", "script": "y.py", "inputs": ["raw", "more"], "output": "z", "engine": "ray"}),
     "Project": (d.Project("p", [HOURLY]), {"name": "x", "definitions": [TABLE, JOB]}),
+    "Budget": (d.Budget(), {"epsilon": 2.0, "delta": 1e-7}),
+    "Bounds": (d.Bounds(0, 60), {"low": -1.0, "high": 61.0, "step": 0.5}),
+    "PrivacyPolicy": (
+        POLICY,
+        {
+            "name": "x",
+            "source": OTHER_STREAM,
+            "unit": "carrier",
+            "budget": d.Budget(2.0),
+            "analyst_budget": d.Budget(0.5),
+            "epsilon": 0.2,
+            "max_groups": 2,
+            "max_rows": 2,
+            "bounds": {"dep_delay": d.Bounds(0, 61)},
+            "public_keys": {"carrier": ["AA"]},
+        },
+    ),
+    "Ratio": (d.Ratio("late", "flights"), {"numerator": "more", "denominator": "other"}),
+    "Derived": (d.Derived("flights - late"), {"expression": "flights + late"}),
+    "Rollup": (d.Rollup(), {"grain": "hour", "by": ["carrier"], "metrics": ["late"], "keys": ["carrier"]}),
+    "SemanticModel": (
+        METRICS,
+        {
+            "name": "x",
+            "source": OTHER_STREAM,
+            "time": "ts",
+            "timezone": "America/New_York",
+            "dimensions": {"carrier": "upper(carrier)"},
+            "metrics": {"flights": d.Count(), "late": d.Count("id")},
+            "rollups": {"daily": d.Rollup()},
+            "where": "dep_delay > 0",
+            "privacy": POLICY,
+        },
+    ),
+    "Monitor": (
+        d.Monitor("m", MODEL),
+        {
+            "name": "x",
+            "model": replace(MODEL, name="y"),
+            "window": "12h",
+            "timezone": "America/New_York",
+            "watch": {"raw_delay": "dep_delay"},
+            "watch_where": "dep_delay > 0",
+            "label_horizon": "1d",
+            "average_run_length": "30d",
+            "atom_share": 0.02,
+        },
+    ),
 }
 """One other value for each field; None where there is none that leaves the rest valid."""
 AGGREGATE = {"of": "y", "where": "z", "over": "9d"}
