@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from typing_extensions import TypeIs
 
 WIDTH = 720
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 12, 10, 34
+_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 12, 26, 34
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ def _grid(frame: _Frame, y: str) -> Iterator[str]:
         yield f'<text class="tick" x="{across:.1f}" y="{frame.height - _BOTTOM + 18}" text-anchor="middle">'
         yield f"{escape(text)}</text>"
     if y:
-        yield f'<text class="unit" x="{_LEFT + 4}" y="{_TOP + 10}">{escape(y)}</text>'
+        yield f'<text class="unit" x="8" y="16">{escape(y)}</text>'
 
 
 def _spans(frame: _Frame, spans: Sequence[Span]) -> Iterator[str]:
