@@ -48,8 +48,10 @@ def number(value: Value, categories: Sequence[str] = ()) -> float:
 
 def number_axis(low: float, high: float, wanted: int = 5) -> Axis:
     """An axis whose ends are ticks, at multiples of 1, 2 or 5 times a power of ten."""
-    if low == high:
-        low, high = low - abs(low) / 2 - 0.5, high + abs(high) / 2 + 0.5
+    size = max(abs(low), abs(high))
+    if high - low <= max(1e-9 * size, 1e-100):
+        # Values that no tick could tell apart.
+        low, high = low - size / 2 - 0.5, high + size / 2 + 0.5
     raw = (high - low) / wanted
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(factor * power for factor in (1.0, 2.0, 5.0, 10.0) if raw <= factor * power * (1 + 1e-9))
