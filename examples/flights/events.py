@@ -7,7 +7,9 @@ left; so each is an event of its own, in the order of delivery:
 - delivery lags the event by seconds to minutes, for one event in ten by up to two hours (out of order);
 - one in 200 is delivered twice;
 - one in 1,000 is malformed, or breaks the contract;
-- a few come three to twelve hours late, after their window has closed.
+- a few come three to twelve hours late, after their window has closed;
+- from a given day on, one departure in ten is sent with a delay of zero, as by a sender that writes 0 for what it does
+  not know: no event breaks its contract, and only a monitor can tell.
 
 Once an hour the feed sends a heartbeat into each partition, as change feeds do: at night nothing leaves New York, and
 without it nobody could tell a quiet hour from a lost one.
@@ -139,9 +141,12 @@ class Feed:
             yield slice(low, min(low + size, stop))
 
 
-def feed(flights: pa.Table) -> Feed:
-    """The feed of these flights (of `history`): events in the order of delivery, with the faults named above."""
-    honest = _honest_events(flights)
+def feed(flights: pa.Table, *, zeroed_from: int | None = None) -> Feed:
+    """The feed of these flights (of `history`): events in the order of delivery, with the faults named above.
+
+    ``zeroed_from`` is when departures begin to lose their delay, in microseconds UTC; None: never.
+    """
+    honest = _events(flights, zeroed_from)
     random = np.random.default_rng(SEED)
     count = honest.num_rows
     delay = random.integers(1_000_000, 2 * MINUTE, count)
@@ -177,12 +182,13 @@ def feed(flights: pa.Table) -> Feed:
             "very_late": len(late),
             "duplicates": len(twice),
             "malformed": len(broken),
+            "zeroed": int(honest["zeroed"].to_numpy().sum()),
             "heartbeats": len(beats) * PARTITIONS,
         },
     )
 
 
-HONEST_EVENTS = """
+EVENTS = """
     WITH events AS (
         SELECT 'cancellation' AS kind, sched_dep AS happened, NULL AS left_late, NULL AS landed_late, NULL AS flown, *
         FROM flights WHERE dep_delay IS NULL
@@ -191,22 +197,27 @@ HONEST_EVENTS = """
         UNION ALL
         SELECT 'arrival', arrived, dep_delay, arr_delay, air_time, * FROM flights WHERE arr_delay IS NOT NULL
     )
-    SELECT flight_id, epoch_us(happened) AS happened_us, CAST(to_json({
+    SELECT flight_id, epoch_us(happened) AS happened_us, left_late IS NOT NULL AND kind = 'departure'
+        AND epoch_us(happened) >= $zeroed_from AND md5_number_lower(flight_id) % 10 = 0 AS zeroed, CAST(to_json({
         event_id: flight_id || '/' || kind, kind: kind, ts: strftime(happened, '%Y-%m-%dT%H:%M:%SZ'),
         flight_id: flight_id, carrier: carrier, origin: origin, dest: dest, tailnum: tailnum, flight: flight,
         distance: distance::DOUBLE, sched_dep: strftime(sched_dep, '%Y-%m-%dT%H:%M:%SZ'),
-        dep_delay: left_late::DOUBLE, arr_delay: landed_late::DOUBLE, air_time: flown::DOUBLE
+        dep_delay: if(zeroed, 0.0, left_late::DOUBLE), arr_delay: landed_late::DOUBLE, air_time: flown::DOUBLE
     }) AS VARCHAR) AS value
     FROM events ORDER BY happened_us, flight_id, kind
 """
-"""One row per event: ``flight_id``, ``happened_us`` (microseconds UTC) and ``value`` (JSON text)."""
+"""One row per event: ``flight_id``, ``happened_us`` (microseconds UTC), ``zeroed``, and ``value`` (JSON text)."""
+
+_NEVER = 2**62
 
 
-def _honest_events(flights: pa.Table) -> pa.Table:
+def _events(flights: pa.Table, zeroed_from: int | None) -> pa.Table:
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         connection.register("flights", flights)
-        return connection.sql(HONEST_EVENTS).to_arrow_table()
+        return connection.execute(
+            EVENTS, {"zeroed_from": _NEVER if zeroed_from is None else zeroed_from}
+        ).to_arrow_table()
 
 
 def _break(value: bytes, random: np.random.Generator) -> bytes:

@@ -123,6 +123,11 @@ def build_features(story: Story, shown: Step) -> None:
         "planted": list(LEAKS),
         "found": sorted(report.leaking),
         "honest_findings": len(clean.findings),
+        "evidence": [
+            {"column": finding.column, "check": finding.check, "message": finding.message, **finding.evidence}
+            for finding in report.findings
+            if finding.severity == "leak"
+        ],
     }
     shown.note(
         f"{training.num_rows:,} examples with {len(honest)} features as known at each departure; {online:,} rows online"

@@ -55,13 +55,15 @@ class LiveStream:
         """Start the cluster and the broker (or lay out a folder for files), and make the feed."""
         shown.say("making the feed")
         self._flights = events.history(story.options.months)
-        self._feed = events.feed(self._flights)
+        self._feed = events.feed(self._flights, zeroed_from=story.options.zeroed_from)
         shown.note(
             f"{self._flights.num_rows:,} flights make {len(self._feed):,} events: "
             + ", ".join(f"{count:,} {fault.replace('_', ' ')}" for fault, count in self._feed.counts.items())
         )
         shown.say("starting Ray")
         session = story.services.enter_context(ray_session(story.settings, num_cpus=CPUS, dashboard=True))
+        # Ray takes SIGTERM for itself when it starts, and a broker must not outlive the story.
+        story.services.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, _end))
         story.outcome["addresses"] = {"ray": session.dashboard_url or session.address}
         shown.note(f"Ray at {session.address}, jobs at {session.dashboard_url}")
         source = self._connect(story, shown)
@@ -240,6 +242,10 @@ class LiveStream:
         if processes:
             os.kill(processes[0], signal.SIGKILL)
             self._killed = processes[0]
+
+
+def _end(*_: object) -> None:
+    raise SystemExit(128 + signal.SIGTERM)
 
 
 def _free_port() -> int:

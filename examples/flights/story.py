@@ -22,7 +22,7 @@ from typing import Any
 import psutil
 from rich.console import Console
 
-from flights import events, learning, live
+from flights import events, learning, live, page
 from flights.board import Board, Step, summary
 from mercury.config import Settings, load_settings
 from mercury.definitions import Project
@@ -56,6 +56,11 @@ class Options:
     def learned_until(self) -> int:
         """When the model is trained, microseconds UTC; what comes after is predicted."""
         return parse_instant("2013-01-22T05:05:00Z" if self.fast else "2013-10-01T05:05:00Z")
+
+    @property
+    def zeroed_from(self) -> int:
+        """When the feed begins to lose delays, microseconds UTC: weeks after the model was trained."""
+        return parse_instant("2013-01-28T05:00:00Z" if self.fast else "2013-12-01T05:00:00Z")
 
     @property
     def between_requests(self) -> int:
@@ -111,8 +116,9 @@ def run(options: Options) -> None:
         story.outcome["seconds"] = round(time.monotonic() - began, 1)
         story.outcome["steps"] = {step.title: round(step.seconds, 1) for step in board.steps}
         story.outcome["memory_peak_bytes"] = memory.peak
+        written = page.write(story)
         (settings.state / "outcome.json").write_text(json.dumps(story.outcome, indent=2) + "\n")
-        _tell(story, console)
+        _tell(story, console, written)
         if options.keep:
             console.print("The services stay up until Ctrl-C.")
             with contextlib.suppress(KeyboardInterrupt):
@@ -172,7 +178,7 @@ class _MemoryPeak:
             self.peak = max(self.peak, total)
 
 
-def _tell(story: Story, console: Console) -> None:
+def _tell(story: Story, console: Console, written: Path) -> None:
     found = story.outcome
     stream, model, served = found["stream"], found["model"], found["requests"]
     lines = [
@@ -186,6 +192,7 @@ def _tell(story: Story, console: Console) -> None:
         ("Served", f"{served['count']:,} predictions, median {served['median_ms']:.1f} ms, AUC {served['auc']:.3f}; "
          f"{served['differing']} of {served['values']:,} feature values differ from the point-in-time join"),
         ("Took", f"{found['seconds']:.0f} s, {found['memory_peak_bytes'] / 2**30:.1f} GiB of memory at the most"),
+        ("Page", str(written)),
         ("Tables", str(story.settings.lake)),
         ("Reports", ", ".join(str(story.settings.state / name) for name in ("quality.html", "outcome.json"))),
     ]  # fmt: skip

@@ -102,3 +102,25 @@ def load(value: bytes) -> dict | None:
         return orjson.loads(value)
     except orjson.JSONDecodeError:
         return None
+
+
+def test_one_departure_in_ten_loses_its_delay_from_a_day_on(january) -> None:
+    flights, feed = january
+    day = np.datetime64("2013-01-28", "us")
+    faulty = events.feed(flights, zeroed_from=int(day.astype(np.int64)))
+
+    changed = [
+        (load(before), load(after))
+        for before, after in zip(feed.values, faulty.values, strict=True)
+        if before != after and b"#bad" not in after and load(after) is not None
+    ]
+    assert feed.counts["zeroed"] == 0
+    lost = {after["event_id"] for _, after in changed}
+    assert all(after == before | {"dep_delay": 0.0} for before, after in changed)
+    assert {after["kind"] for _, after in changed} == {"departure"}
+    assert min(np.datetime64(after["ts"][:-1], "us") for _, after in changed) >= day
+    sound = [event for event in parsed(faulty) if event["kind"] == "departure" and "#bad" not in event["event_id"]]
+    later = {event["event_id"] for event in sound if np.datetime64(event["ts"][:-1], "us") >= day}
+    assert faulty.counts["zeroed"] >= len(lost)
+    assert 0.08 < faulty.counts["zeroed"] / len(later) < 0.12
+    assert faulty.counts | {"zeroed": 0} == feed.counts

@@ -149,6 +149,15 @@ def test_every_run_left_its_lineage(story: dict[str, Any], state: Path) -> None:
     assert not [event for event in told if event["eventType"] == "FAIL"]
 
 
+def test_the_story_is_one_page_that_needs_nothing_else(story: dict[str, Any], state: Path) -> None:
+    html = (state / "story.html").read_text()
+
+    assert not re.search(r"\b(src|href)\s*=|url\(|@import|<script", html)
+    for number in (story["stream"]["events"], story["quality"]["rows"], story["requests"]["count"]):
+        assert f"{number:,}" in html
+    assert html.count("<svg") >= 4
+
+
 def test_the_same_story_from_files_gives_the_same_tables(story: dict[str, Any], state: Path) -> None:
     windows = ["carrier_hourly", "origin_hourly"]
     before = {name: in_order(state, f"windows/{name}") for name in windows}

