@@ -15,9 +15,21 @@ import click
 @click.option("--cutoff", metavar="TIME", help="Examples from this time on judge the model.  [default: the last fifth]")
 @click.option("--alias", default="champion", show_default=True, help="What to call the version in the registry.")
 @click.option("--ray/--no-ray", default=True, show_default=True, help="Train in a Ray task, or in this process.")
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    help="Threads of LightGBM, and CPUs of the Ray task.  [default: num_threads of the definition, else 1]",
+)
 @click.option("--format", "form", type=click.Choice(["human", "json"]), default="human", show_default=True)
 def train(
-    name: str, project: Path | None, until: str | None, cutoff: str | None, alias: str, ray: bool, form: str
+    name: str,
+    project: Path | None,
+    until: str | None,
+    cutoff: str | None,
+    alias: str,
+    ray: bool,
+    threads: int | None,
+    form: str,
 ) -> None:
     """Train the model NAME on features as they were known, judge it on later examples, and register it.
 
@@ -42,6 +54,7 @@ def train(
             until=None if until is None else parse_instant(until),
             cutoff=None if cutoff is None else parse_instant(cutoff),
             alias=alias,
+            threads=threads,
         )
     if form == "json":
         click.echo(json.dumps(asdict(fitted) | {"cutoff": to_iso(fitted.cutoff)}))
@@ -49,5 +62,7 @@ def train(
     click.echo(f"{name} version {fitted.version} is {alias}")
     seen, held = fitted.rows["train"], fitted.rows["test"]
     click.echo(f"  trained on {seen:,} examples, judged on {held:,} from {to_iso(fitted.cutoff)}")
+    if fitted.rows["unusable"]:
+        click.echo(f"  left out {fitted.rows['unusable']:,} examples without a label or a time")
     for metric, value in fitted.metrics.items():
         click.echo(f"  {metric:18} {value:.4f}")

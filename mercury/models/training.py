@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,17 +12,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mercury.definitions import LightGBM
-from mercury.errors import DataError
+from mercury.errors import DataError, UsageError
 from mercury.models.encoding import Encoding
+from mercury.models.parameters import parameters
 from mercury.time import to_iso
-
-DEFAULTS: dict[str, Any] = {"objective": "binary", "metric": "binary_logloss", "verbosity": -1, "seed": 1}
-"""LightGBM parameters that a definition overrides; `deterministic` and one thread make two runs give equal trees."""
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A fitted model as plain values: LightGBM's own text, how to encode its inputs, how it did on later examples."""
+    """A fitted model as plain values: LightGBM's own text, how to encode its inputs, how it did on later examples.
+
+    ``rows`` counts the examples that taught (``train``), that judged (``test``), and that had no label or no time
+    (``unusable``).
+    """
 
     booster: str
     encoding: Encoding
@@ -31,7 +34,14 @@ class Trained:
 
 
 def train(
-    examples: pa.Table, *, label: str, event_time: str, features: list[str], trainer: LightGBM, cutoff: int
+    examples: pa.Table,
+    *,
+    label: str,
+    event_time: str,
+    features: list[str],
+    trainer: LightGBM,
+    cutoff: int,
+    threads: int | None = None,
 ) -> Trained:
     """Fit on the examples before ``cutoff`` and measure on those from it on.
 
@@ -39,49 +49,87 @@ def train(
     ----------
     examples : one row per example: ``features``, the 0/1 (or boolean) column ``label``, timestamp ``event_time``.
     cutoff : microseconds UTC; the split is by time, since a random one would let the future teach the past.
+    threads : of LightGBM, and CPUs of the Ray task; None takes ``num_threads`` of the trainer, or one.
 
     Raises
     ------
-    DataError : one side of the split is empty, or has only one class.
+    DataError : one side of the split is empty, or has only one class; a label is neither 0 nor 1.
+    UsageError : LightGBM does not take the parameters, or no node has that many CPUs.
     """
-    import ray
+    params = parameters(trainer, threads)
+    arguments = (examples, label, event_time, features, params, trainer.rounds, cutoff)
+    # Whoever runs Ray has imported it; without one, its import would cost more than a small training.
+    ray = sys.modules.get("ray")
+    if ray is None or not ray.is_initialized():
+        return _fit(*arguments)
+    from mercury.runtime.session import original_error
 
-    arguments = (examples, label, event_time, features, trainer, cutoff)
-    if ray.is_initialized():
-        fitted: Trained = ray.get(ray.remote(_fit).options(name="train").remote(*arguments))
-        return fitted
-    return _fit(*arguments)
+    cpus = params["num_threads"]
+    largest = max((node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"]), default=0)
+    if cpus > largest:
+        raise UsageError(f"no node of the cluster has {cpus} CPUs", fix=f"Train with at most {largest:.0f} threads")
+    try:
+        fitted: Trained = ray.get(ray.remote(_fit).options(name="train", num_cpus=cpus).remote(*arguments))
+    except ray.exceptions.RayTaskError as error:
+        raise original_error(error) from error
+    return fitted
 
 
 def _fit(
-    examples: pa.Table, label: str, event_time: str, features: list[str], trainer: LightGBM, cutoff: int
+    examples: pa.Table,
+    label: str,
+    event_time: str,
+    features: list[str],
+    params: dict[str, Any],
+    rounds: int,
+    cutoff: int,
 ) -> Trained:
     import lightgbm
 
-    usable = examples.filter(pc.is_valid(examples[label]))
+    usable = examples.filter(pc.and_(pc.is_valid(examples[label]), pc.is_valid(examples[event_time])))
     instants = usable[event_time].cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()).to_numpy()
-    target = usable[label].cast(pa.float64()).to_numpy()
-    encoding = Encoding.of(usable.select(features).filter(pa.array(instants < cutoff)))
-    inputs = encoding.matrix(usable)
+    target = _outcomes(usable[label], label)
     early = instants < cutoff
+    encoding = Encoding.of(usable.select(features).filter(pa.array(early)))
+    inputs = encoding.matrix(usable)
     for side, rows in (("before", early), ("from", ~early)):
         if len(np.unique(target[rows])) < 2:
             raise DataError(
                 f"{int(rows.sum())} examples {side} {to_iso(cutoff)} do not hold both classes of {label!r}",
                 fix="Move the cutoff or give more data",
             )
-    params = {**DEFAULTS, "deterministic": True, "force_row_wise": True, **trainer.params}
     data = lightgbm.Dataset(
         inputs[early], target[early], feature_name=encoding.names, categorical_feature=encoding.categorical
     )
-    booster = lightgbm.train(params, data, num_boost_round=trainer.rounds)
+    try:
+        booster = lightgbm.train(params, data, num_boost_round=rounds)
+    except (lightgbm.basic.LightGBMError, ValueError, TypeError) as error:
+        raise UsageError(f"LightGBM does not take its parameters: {error}", where="params of LightGBM") from error
     return Trained(
         booster=booster.model_to_string(),
         encoding=encoding,
-        metrics=quality(target[~early], np.asarray(booster.predict(inputs[~early]))),
-        rows={"train": int(early.sum()), "test": int((~early).sum())},
-        params=params | {"rounds": trainer.rounds},
+        metrics=quality(target[~early], np.asarray(booster.predict(inputs[~early], num_threads=params["num_threads"]))),
+        rows={
+            "train": int(early.sum()),
+            "test": int((~early).sum()),
+            "unusable": examples.num_rows - usable.num_rows,
+        },
+        params=params | {"rounds": rounds},
     )
+
+
+def _outcomes(column: pa.ChunkedArray, label: str) -> np.ndarray:
+    """Labels as 0.0 and 1.0."""
+    kind = column.type
+    if pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind):
+        target = column.cast(pa.float64()).to_numpy()
+        wrong = target[(target != 0) & (target != 1)]
+        if not len(wrong):
+            return target
+        what = f"label {label!r} is {wrong[0]:g} in {len(wrong)} examples, neither 0 nor 1"
+    else:
+        what = f"label {label!r} has type {kind}"
+    raise DataError(what, fix="Make it a condition, as in label='arr_delay > 15'")
 
 
 def quality(target: np.ndarray, probability: np.ndarray) -> dict[str, float]:
