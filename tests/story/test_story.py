@@ -21,6 +21,7 @@ import pytest
 from deltalake import DeltaTable
 
 from flights import events
+from flights.story import Options
 
 pytestmark = [pytest.mark.ray, pytest.mark.spark, pytest.mark.kafka, pytest.mark.slow]
 
@@ -57,7 +58,7 @@ def story(state: Path) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def january() -> tuple[Any, events.Feed]:
     flights = events.history(months=1)
-    return flights, events.feed(flights)
+    return flights, events.feed(flights, zeroed_from=Options(fast=True).zeroed_from)
 
 
 def rows(state: Path, table: str) -> duckdb.DuckDBPyRelation:
