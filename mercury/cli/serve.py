@@ -18,10 +18,14 @@ def serve(project: Path | None, port: int) -> None:
     Example: mercury serve --port 8000
     """
     from mercury.config import load_settings
+    from mercury.models import require_champions
+    from mercury.projects import load_project
     from mercury.runtime import ray_session
     from mercury.runtime.serving import serving
 
     settings = load_settings(project)
+    # Before Ray starts: what a replica finds wrong reaches the terminal as a deployment that failed.
+    require_champions(load_project(settings.project), settings)
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())

@@ -8,7 +8,7 @@ from mercury.models.encoding import Column, Encoding
 from mercury.models.fitting import Fitted, entity_keys, examples, feature_names, fit
 from mercury.models.prediction import FeatureLookup, FeatureRow, Prediction, Predictor
 from mercury.models.registry import CHALLENGER, CHAMPION, ModelRegistry, ModelVersion
-from mercury.models.serving import predictors
+from mercury.models.serving import predictors, require_champions
 from mercury.models.training import Trained, quality, train
 
 __all__ = [
@@ -30,5 +30,6 @@ __all__ = [
     "fit",
     "predictors",
     "quality",
+    "require_champions",
     "train",
 ]

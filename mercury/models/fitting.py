@@ -59,6 +59,8 @@ def examples(model: Model, settings: Settings, *, until: int | None = None) -> p
 
     table = Table.open(uri)
     lineage.current().input(uri, version=table.version)
+    for text in columns.values():
+        Expression.parse(text).check(table.schema)
     used = frozenset().union(*(Expression.parse(text).columns for text in columns.values()))
     held = table.read(columns=[name for name in table.schema.names if name in used], where=model.where)
     rows = evaluate(columns, held)

@@ -9,7 +9,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from mercury.errors import NotFoundError
 from mercury.models.registry import ModelVersion
+
+MISSING = "MISSING"
+"""Status of a view that knows nothing of an entity."""
 
 
 @dataclass(frozen=True)
@@ -47,12 +51,12 @@ class Predictor:
     ----------
     model : the registered version to answer with.
     lookup : features by entity key.
-    keys : the entity key columns that a request must give, in order.
+    keys : name and type (as in a project's schema) of the entity key columns that a request must give, in order.
     """
 
-    def __init__(self, model: ModelVersion, lookup: FeatureLookup, keys: Sequence[str]) -> None:
+    def __init__(self, model: ModelVersion, lookup: FeatureLookup, keys: Mapping[str, str]) -> None:
         self.model = model
-        self.keys = tuple(keys)
+        self.keys = dict(keys)
         self._lookup = lookup
 
     def predict(
@@ -61,9 +65,17 @@ class Predictor:
         """One prediction per row of entity keys, in order.
 
         ``now`` is the time of the request in microseconds UTC (None: the clock), which decides what is expired;
-        ``ids`` name the predictions, else each gets a random one.
+        ``ids`` name the predictions, else each gets a random one. A view that knows nothing of an entity leaves its
+        features missing, as in training. Raises `NotFoundError` for a row of which no view knows anything: an answer
+        would say nothing about it.
         """
         rows = self._lookup(keys, now)
+        for place, row in enumerate(rows):
+            if row.provenance and all(view.get("status") == MISSING for view in row.provenance.values()):
+                asked = ", ".join(f"{key}={keys[place].get(key)!r}" for key in self.keys)
+                raise NotFoundError(
+                    f"no feature is known of row {place}, {asked}", fix="Check the keys and the time of the request"
+                )
         inputs = self.model.encoding.vector([row.values for row in rows])
         # One thread: a request has few rows, and starting threads costs more than the trees.
         scores = np.asarray(self.model.booster.predict(inputs, num_threads=1)) if len(rows) else np.empty(0)

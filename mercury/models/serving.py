@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mercury.errors import DataError, UsageError, did_you_mean
 from mercury.models.prediction import FeatureRow, Predictor
 
 if TYPE_CHECKING:
@@ -13,14 +15,20 @@ if TYPE_CHECKING:
     from ray.serve import Application
 
     from mercury.config import Settings
-    from mercury.definitions import Project
+    from mercury.definitions import Model, Project
+    from mercury.models.registry import ModelVersion
+
+_log = logging.getLogger(__name__)
 
 
 def predictors(project: Project, settings: Settings) -> dict[str, Predictor]:
-    """A predictor for every model of the project, by name; `NotFoundError` for one without a champion."""
+    """A predictor for every model of the project, by name.
+
+    Raises `NotFoundError` for a model without a champion, `DataError` for a champion of features that the project's
+    service does not give. A champion that learned from other definitions of its features is served with a warning.
+    """
     from mercury.definitions import Model
     from mercury.features import FeatureStore
-    from mercury.models.fitting import entity_keys
     from mercury.models.registry import ModelRegistry
 
     reader = FeatureStore.of(settings).reader()
@@ -34,14 +42,34 @@ def predictors(project: Project, settings: Settings) -> dict[str, Predictor]:
             found = reader.lookup(views, list(keys), now=now)
             return [FeatureRow(found.row(row), found.provenance(row)) for row in range(len(keys))]
 
-        loaded[model.name] = Predictor(registry.load(model.name), lookup, entity_keys(model))
+        champion = registry.load(model.name)
+        _check_features(champion, model)
+        loaded[model.name] = Predictor(champion, lookup, _key_types(model))
     return loaded
 
 
+def require_champions(project: Project, settings: Settings) -> dict[str, str]:
+    """The champion's version of every model of the project; `NotFoundError` for one without."""
+    from mercury.definitions import Model
+    from mercury.models.registry import ModelRegistry
+
+    models = [model.name for model in project.of(Model)]
+    registry = ModelRegistry(settings) if models else None
+    return {name: registry.version(name) for name in models} if registry else {}
+
+
 def application(args: Mapping[str, str]) -> Application:
-    """The application for ``serve run`` and for a config file; ``args`` may name the ``project`` file."""
+    """The application for ``serve run`` and for a config file.
+
+    ``args`` may name the ``project`` file and the ``state`` folder; other names are refused with `UsageError`.
+    """
     from ray import serve
 
+    for name in args:
+        if name not in ("project", "state"):
+            raise UsageError(
+                f"{name!r} is no argument of the application", fix=did_you_mean(name, ["project", "state"])
+            )
     project = Path(args["project"]) if "project" in args else None
     state = Path(args["state"]) if "state" in args else None
 
@@ -59,6 +87,40 @@ def application(args: Mapping[str, str]) -> Application:
         """Holds the ASGI application; requests go to it directly."""
 
     return ModelServer.bind()  # type: ignore[attr-defined]
+
+
+def _key_types(model: Model) -> dict[str, str]:
+    """The types of the entity keys, as the sources of the views have them."""
+    assert model.service is not None
+    types: dict[str, str] = {}
+    for view in model.service.views:
+        assert view.entity is not None and view.source is not None
+        for key in view.entity.keys:
+            types.setdefault(key, view.source.schema[key])
+    return types
+
+
+def _check_features(champion: ModelVersion, model: Model) -> None:
+    """A feature that is no longer there would be missing in every request, without a word."""
+    from mercury.models.fitting import feature_names
+
+    assert model.service is not None
+    lost = [name for name in champion.encoding.names if name not in feature_names(model)]
+    if lost:
+        raise DataError(
+            f"champion {champion.version} of {model.name!r} needs features that {model.service.name!r} does not give: "
+            + ", ".join(lost),
+            fix=f"Run: mercury train {model.name}",
+        )
+    learned = champion.provenance.get("views", {})
+    changed = [view.name for view in model.service.views if learned.get(view.name, {}).get("version") != view.version]
+    if changed:
+        _log.warning(
+            "champion %s of %s learned from other definitions of %s; train it anew",
+            champion.version,
+            model.name,
+            ", ".join(changed),
+        )
 
 
 def _settings(project: Path | None, state: Path | None) -> Settings:
