@@ -48,7 +48,10 @@ def query(sql: str, inputs: Sequence[Input], schema: pa.Schema, memory: int, thr
                 connection.register(each.name, _empty(each)) if not each.files else connection.execute(_view(each))
             return _cast(connection.sql(sql).to_arrow_table(), schema)
         except (duckdb.BinderException, duckdb.ParserException, duckdb.CatalogException) as error:
-            raise UsageError(f"DuckDB cannot run the query: {str(error).splitlines()[0]}", where="sql") from error
+            fault, _, place = str(error).partition("\n")
+            raise UsageError(
+                f"DuckDB cannot run the query: {fault}", where="sql", excerpt=place.strip("\n") or None
+            ) from error
         except duckdb.OutOfMemoryException as error:
             raise UnavailableError(
                 f"the query needs more than {memory >> 20} MiB: {str(error).splitlines()[0]}",

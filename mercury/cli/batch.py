@@ -19,7 +19,7 @@ _project = click.option(
     help="The project file.",
 )
 _format = click.option(
-    "--format", "form", type=click.Choice(["text", "json"]), default="text", help="Form of the result."
+    "--format", "form", type=click.Choice(["human", "json"]), default="human", help="Form of the result."
 )
 
 
