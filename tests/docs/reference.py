@@ -24,13 +24,13 @@ with an excerpt that shows the place; a traceback is a bug.
 """
 
 
-SETTINGS = """From the first place that has it: the variable `MERCURY_<NAME>`, the key in `mercury.toml` beside the
-project file, a variable that the tool itself reads (`RAY_ADDRESS`, `MLFLOW_TRACKING_URI`), the default. `mercury config` prints each with
-its origin.
+SETTINGS = """From the first place that has it: the variable `MERCURY_<NAME>`, the key in `mercury.toml` beside the project
+file, a variable that the tool itself reads (`RAY_ADDRESS`, `MLFLOW_TRACKING_URI`), the default. `mercury config` prints
+each with its origin.
 """
 
-EXIT_CODES = """0 is success; 130 is Ctrl-C. Every other code belongs to a class of errors, which Python callers catch by name from
-`mercury.errors`; catching a class catches those below it.
+EXIT_CODES = """0 is success; 130 is Ctrl-C. Every other code belongs to a class of errors, which Python callers catch by
+name from `mercury.errors`; catching a class catches those below it.
 """
 
 
