@@ -5,34 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DatabaseError, IntegrityError, NoSuchModuleError, OperationalError
-from sqlalchemy.schema import CreateTable
+from sqlalchemy.exc import IntegrityError
 
 from mercury.definitions import Project, canonical_json
-from mercury.errors import (
-    ApplyConflictError,
-    ConfigError,
-    CorruptDataError,
-    DefinitionError,
-    DiskFullError,
-    MissingDependencyError,
-    NotFoundError,
-    UnavailableError,
-    did_you_mean,
-)
+from mercury.errors import ApplyConflictError, CorruptDataError, DefinitionError, NotFoundError, did_you_mean
 from mercury.registry.plan import Plan, make_plan
+from mercury.runtime.database import Database
 
 FORMAT = 1
 """Version of a stored row; a reader refuses a greater one."""
-
-PATIENCE = 30
-"""Seconds to wait for another writer of SQLite, or for PostgreSQL to answer."""
 
 
 @dataclass(frozen=True)
@@ -57,31 +41,17 @@ class Registry:
     """
 
     def __init__(self, url: str) -> None:
-        try:
-            parsed = sa.make_url(url)
-            lite = parsed.get_backend_name() == "sqlite"
-            options = {"timeout": PATIENCE} if lite else {"connect_timeout": PATIENCE}
-            # Connections are not kept: calls are rare, and a forked or pickled caller must not share one.
-            self._engine = sa.create_engine(parsed, poolclass=sa.NullPool, connect_args=options)
-        except (sa.exc.ArgumentError, NoSuchModuleError) as error:
-            raise ConfigError(
-                "registry_url is not a database URL", fix="Write sqlite:///FILE or postgresql://…"
-            ) from error
-        except ModuleNotFoundError as error:
-            raise MissingDependencyError(
-                f"the driver {error.name} is not installed", fix="pip install 'mercury-platform[postgres]'"
-            ) from error
-        self._shown = parsed.render_as_string(hide_password=True)
-        self._file = Path(parsed.database) if lite and parsed.database else None
+        self._database = Database(url, what="the registry", setting="registry_url")
+        self._shown = self._database.shown
 
     def current(self, name: str | None = None) -> Revision | None:
         """The last revision of the project of this name, or of the only project; None when nothing was applied.
 
         Raises `NotFoundError` when no name is given and the database holds several projects.
         """
-        if not self._ready():
+        if not self._database.has(_revisions):
             return None
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             if name is None:
                 names = connection.scalars(sa.select(_revisions.c.project).distinct()).all()
                 if len(names) > 1:
@@ -95,9 +65,9 @@ class Registry:
 
     def history(self, name: str) -> list[Revision]:
         """All revisions of a project, oldest first."""
-        if not self._ready():
+        if not self._database.has(_revisions):
             return []
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             query = sa.select(_revisions).where(_revisions.c.project == name).order_by(_revisions.c.revision)
             rows = connection.execute(query).all()
         return [self._revision(row) for row in rows]
@@ -126,13 +96,12 @@ class Registry:
             "applied_at": applied.applied_at,
             "definitions": canonical_json(plan.project.to_dict()).decode(),
         }
-        self._create()
-        with self._translated():
-            try:
-                with self._engine.begin() as connection:
-                    connection.execute(sa.insert(_revisions), row)
-            except IntegrityError as error:
-                raise self._conflict(plan) from error
+        self._database.create(_revisions)
+        try:
+            with self._database.writing() as connection:
+                connection.execute(sa.insert(_revisions), row)
+        except IntegrityError as error:
+            raise self._conflict(plan) from error
         return applied
 
     def _conflict(self, plan: Plan) -> ApplyConflictError:
@@ -160,51 +129,6 @@ class Registry:
             ) from error
         return Revision(row.revision, row.applied_at, row.version, project)
 
-    def _ready(self) -> bool:
-        """Whether the table exists; asking creates nothing."""
-        if self._file is not None and not self._file.exists():
-            return False
-        with self._reading() as connection:
-            return sa.inspect(connection).has_table(_revisions.name)
-
-    def _create(self) -> None:
-        if self._ready():
-            return
-        with self._translated():
-            if self._file is not None:
-                self._file.parent.mkdir(parents=True, exist_ok=True)
-            with self._engine.begin() as connection:
-                if self._file is None:
-                    # IF NOT EXISTS alone fails in PostgreSQL when two sessions create the same table at once.
-                    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_CREATION_LOCK)))
-                connection.execute(CreateTable(_revisions, if_not_exists=True))
-
-    @contextmanager
-    def _reading(self) -> Iterator[sa.Connection]:
-        with self._translated(), self._engine.connect() as connection:
-            yield connection
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        """Errors of the driver as errors of Mercury."""
-        try:
-            yield
-        except (OperationalError, OSError) as error:
-            reason = str(getattr(error, "orig", error)).strip().splitlines()[0]
-            if "full" in reason or getattr(error, "errno", None) == 28:
-                raise DiskFullError(f"the registry cannot be written: {reason}", where=self._shown) from error
-            raise UnavailableError(
-                f"the registry cannot be used: {reason}", where=self._shown, fix="Check registry_url and its server"
-            ) from error
-        except IntegrityError:
-            raise
-        except DatabaseError as error:
-            reason = str(error.orig).strip().splitlines()[0]
-            raise CorruptDataError(f"the registry cannot be read: {reason}", where=self._shown) from error
-
-
-_CREATION_LOCK = 0x6D657263757279
-"""Key of PostgreSQL's advisory lock around the creation of tables."""
 
 _revisions = sa.Table(
     "mercury_revisions",

@@ -161,7 +161,7 @@ def test_full_disk_is_named_and_leaves_the_last_revision(tmp_path: Path, monkeyp
     registry = Registry(url)
     registry.apply(registry.plan(project("1h")))
 
-    @sa.event.listens_for(registry._engine, "connect")
+    @sa.event.listens_for(registry._database._engine, "connect")
     def limit(connection: object, record: object) -> None:
         connection.execute("PRAGMA max_page_count = 1")  # type: ignore[attr-defined]
 
