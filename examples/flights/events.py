@@ -215,9 +215,8 @@ def _events(flights: pa.Table, zeroed_from: int | None) -> pa.Table:
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         connection.register("flights", flights)
-        return connection.execute(
-            EVENTS, {"zeroed_from": _NEVER if zeroed_from is None else zeroed_from}
-        ).to_arrow_table()
+        since = _NEVER if zeroed_from is None else zeroed_from
+        return connection.sql(EVENTS, params={"zeroed_from": since}).to_arrow_table()
 
 
 def _break(value: bytes, random: np.random.Generator) -> bytes:

@@ -15,6 +15,7 @@ The bucket of a row is `mercury.runtime.hashing.bucket_of` of its keys. Buckets,
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -356,9 +357,12 @@ class FeatureRuns:
         oldest = time.time() - grace_seconds
         removed = 0
         for path in self.folder.glob("bucket=*/*"):
-            if str(path.relative_to(self.folder)) not in named and path.stat().st_mtime <= oldest:
-                path.unlink(missing_ok=True)
-                removed += 1
+            if str(path.relative_to(self.folder)) in named:
+                continue
+            with contextlib.suppress(FileNotFoundError):  # a writer beside us has renamed what it was writing
+                if path.stat().st_mtime <= oldest:
+                    path.unlink()
+                    removed += 1
         return removed
 
     def _commit(self, change: Any) -> Manifest:
