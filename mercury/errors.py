@@ -20,10 +20,11 @@
     │   ├── PortInUseError
     │   ├── DiskFullError
     │   └── DeadlineExceededError
-    └── ConflictError                    8  somebody else changed the same thing
-        ├── CommitConflictError
-        ├── FencedError                     a newer incarnation has taken over
-        └── ApplyConflictError
+    ├── ConflictError                    8  somebody else changed the same thing
+    │   ├── CommitConflictError
+    │   ├── FencedError                     a newer incarnation has taken over
+    │   └── ApplyConflictError
+    └── BudgetExceededError              9  the privacy budget does not allow the answer
 
 Each carries *what* was wrong with the offending value, *where* (file, line, column, row, option) and *fix*,
 what to do about it. `str(error)` is one line; a message may end with an indented excerpt that shows the place.
@@ -178,6 +179,12 @@ class FencedError(ConflictError):
 
 class ApplyConflictError(ConflictError):
     """The project was changed by another `apply` since the plan was made."""
+
+
+class BudgetExceededError(MercuryError):
+    """The privacy budget does not allow the answer; nothing was spent and nothing was released."""
+
+    exit_code = 9
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:

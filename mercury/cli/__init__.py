@@ -23,6 +23,7 @@ COMMANDS = {
     "features": ("mercury.cli.features", "Materialize, backfill and audit features."),
     "kafka": ("mercury.cli.kafka", "Start, stop and inspect the project's Kafka broker."),
     "plan": ("mercury.cli.project", "Show what `apply` would change."),
+    "private": ("mercury.cli.private", "Ask about people with differential privacy, within a budget."),
     "quality": ("mercury.cli.quality", "Check data against a contract."),
     "serve": ("mercury.cli.serve", "Serve models and features over HTTP."),
     "stream": ("mercury.cli.stream", "Run a stream and show how far it is."),
