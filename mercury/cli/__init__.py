@@ -21,6 +21,7 @@ COMMANDS = {
     "config": ("mercury.cli.config", "Print every setting and where it came from."),
     "demo": ("mercury.cli.demo", "Run the flights story from broker to served model."),
     "features": ("mercury.cli.features", "Materialize, backfill and audit features."),
+    "forecast": ("mercury.cli.forecast", "Forecast the series of a CSV or Parquet file."),
     "kafka": ("mercury.cli.kafka", "Start, stop and inspect the project's Kafka broker."),
     "plan": ("mercury.cli.project", "Show what `apply` would change."),
     "private": ("mercury.cli.private", "Ask about people with differential privacy, within a budget."),

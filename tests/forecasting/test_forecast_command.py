@@ -1,0 +1,93 @@
+"""`mercury forecast` on real flights per day: what it says, writes and refuses."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, flights: pa.Table) -> Path:
+    found = tmp_path_factory.mktemp("forecast")
+    with duckdb.connect() as connection:
+        connection.register("flights", flights)
+        day = "make_date(year, month, day) AS day"
+        for name, columns in (("daily", f"{day}, carrier"), ("total", day)):
+            query = f"SELECT {columns}, count(*) AS flights FROM flights GROUP BY ALL ORDER BY ALL"
+            connection.execute(f"COPY ({query}) TO '{found / name}.csv' (HEADER)")
+    return found
+
+
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    program = str(Path(sys.executable).with_name("mercury"))
+    return subprocess.run([program, "forecast", *arguments], cwd=folder, capture_output=True, text=True)
+
+
+def test_flights_per_day_with_every_output(folder: Path) -> None:
+    done = run(folder, "total.csv", "--horizon", "14", "-o", "out.parquet", "--report", "r.html", "--plot", "p.png")
+
+    assert done.returncode == 0, done.stderr
+    assert "season of 7 steps found" in done.stderr
+    assert "SeasonalNaive" in done.stdout and "80 % intervals held" in done.stdout
+    table = pq.read_table(folder / "out.parquet")
+    assert table.column_names == ["ds", "forecast", "lo-80", "hi-80", "lo-95", "hi-95"]
+    assert [str(table["ds"][place].as_py())[:10] for place in (0, 13)] == ["2014-01-01", "2014-01-14"]
+    # Saturdays have far fewer flights; the 4th and the 11th of January 2014 are Saturdays.
+    by_day = table["forecast"].to_pylist()
+    assert min(range(14), key=by_day.__getitem__) in (3, 10)
+    assert all(600 < value < 1_100 for value in by_day)
+    html = (folder / "r.html").read_text()
+    assert "DampedHoltWinters" in html and html.count("<svg") == 1 and "<script" not in html
+    assert (folder / "p.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_carriers_as_json_with_the_irregular_ones_as_told(folder: Path) -> None:
+    done = run(folder, "daily.csv", "-h", "7", "--gaps", "zero", "--format", "json", "--level", "80")
+
+    document = json.loads(done.stdout)
+    assert (document["series"], document["frequency"], document["season"]) == (16, "D", 7)
+    assert abs(document["coverage"]["80"] - 0.8) < 0.05
+    board = [(row["mase"], row["method"]) for row in document["leaderboard"]]
+    assert board == sorted(board)
+    assert {method for _, method in board} == {"SeasonalNaive", "DOTM", "DampedHoltWinters", "Combined"}
+    assert any("346 missing steps in 4 of 16 series were filled by zero" in note for note in document["notes"])
+    assert {row["id"] for row in document["forecasts"]} >= {"UA", "OO"}
+    assert set(document["forecasts"][0]) == {"id", "ds", "forecast", "lo-80", "hi-80"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["daily.csv", "-h", "7"], 5, "90% of the steps of 'OO' are missing, the first at 2013-01-31"),
+        (["gone.csv", "-h", "7"], 4, "there is no file 'gone.csv'"),
+        (["total.csv", "-h", "7", "--value", "flight"], 5, "Did you mean 'flights'?"),
+        (["total.csv", "-h", "7", "--level", "high"], 2, "'high' are no percentages (--level). Write them as 80,95"),
+        (["total.csv", "-h", "7", "--level", "100"], 2, "level 100 is no percentage"),
+        (["total.csv", "-h", "7", "-o", "out.xls"], 2, "'out.xls' is neither .csv nor .parquet"),
+        (["total.csv", "-h", "0"], 2, "--horizon"),
+        (["total.csv"], 2, "--horizon"),
+    ],
+)
+def test_mistakes(folder: Path, arguments: list[str], code: int, message: str) -> None:
+    done = run(folder, *arguments)
+
+    assert done.returncode == code
+    assert message in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_small_forecast_starts_no_engine(folder: Path) -> None:
+    code = (
+        "import sys; from mercury.forecasting import forecast, read_panel; forecast(read_panel('total.csv'), 7); "
+        "print(sorted({'ray', 'matplotlib', 'duckdb', 'lightgbm', 'sktime'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True)
+
+    assert done.stdout.strip() == "[]", done.stderr
