@@ -74,7 +74,7 @@ class Settings:
         """Values for people to see: paths as text, passwords in URLs hidden."""
         values = {name: getattr(self, name) for name in self.names()}
         return {
-            name: value if value is None or isinstance(value, int) else _PASSWORD.sub(r"\1***@", str(value))
+            name: value if value is None or isinstance(value, int) else without_passwords(str(value))
             for name, value in values.items()
         }
 
@@ -119,10 +119,22 @@ def load_settings(project: Path | str | None = None, env: Mapping[str, str] = os
     return Settings(**values, origins=origins)
 
 
+def without_passwords(text: str) -> str:
+    """A text for people to see, with the passwords of all URLs in it hidden.
+
+    >>> without_passwords("postgresql://me:secret@db/mercury?sslmode=require&password=secret cannot be reached")
+    'postgresql://me:***@db/mercury?sslmode=require&password=*** cannot be reached'
+    """
+    return _PASSWORD.sub(lambda found: f"{found[1]}***@" if found[1] else f"{found[2]}***", text)
+
+
 PREFIX = "MERCURY_"
 
 _FOREIGN = {"ray_address": "RAY_ADDRESS", "mlflow_tracking_uri": "MLFLOW_TRACKING_URI"}
-_PASSWORD = re.compile(r"(://[^/:@\s]*:)[^@\s]*@")
+_OTHER_VARIABLES = ("MERCURY_IVY_SETTINGS",)
+"""Read where they are needed (`mercury.runtime.jars`): they say where programs come from, not what a project has."""
+
+_PASSWORD = re.compile(r"(://[^/:@\s]*:)\S*@|([?&][^=&\s]*(?:password|token|secret|key)=)[^&\s]+", re.IGNORECASE)
 _KEY = re.compile(r"""^\s*(?:"([^"]+)"|'([^']+)'|([A-Za-z0-9_-]+))\s*[=.]""")
 _SIZES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30}
 
@@ -133,7 +145,7 @@ def _environment(env: Mapping[str, str]) -> dict[str, str]:
     names = Settings.names()
     given: dict[str, str] = {}
     for variable, value in env.items():
-        if not variable.startswith(PREFIX) or not value:
+        if not variable.startswith(PREFIX) or variable in _OTHER_VARIABLES or not value:
             continue
         name = variable.removeprefix(PREFIX).lower()
         if name not in names:
@@ -196,7 +208,7 @@ def _place(value: Any, folder: Path, where: str) -> str:
 def _database(value: Any, folder: Path, where: str) -> str:
     text = _text(value, folder, where)
     if not text.startswith(("sqlite:///", "postgresql://", "postgresql+psycopg://")):
-        shown = _PASSWORD.sub(r"\1***@", text)
+        shown = without_passwords(text)
         raise ConfigError(
             f"{shown!r} is not a registry", where=where, fix="Write sqlite:///FILE or postgresql://USER@HOST/DATABASE"
         )
@@ -217,7 +229,8 @@ def _servers(value: Any, folder: Path, where: str) -> str:
 def _endpoint(value: Any, folder: Path, where: str) -> str:
     text = _text(value, folder, where)
     if not text.startswith(("http://", "https://")):
-        raise ConfigError(f"{text!r} is not an HTTP address", where=where, fix="Write http://HOST:PORT/…")
+        shown = without_passwords(text)
+        raise ConfigError(f"{shown!r} is not an HTTP address", where=where, fix="Write http://HOST:PORT/…")
     return text
 
 

@@ -31,7 +31,9 @@ def app(args: Mapping[str, str]) -> Application:
         from mercury.features import FeatureStore
         from mercury.features.http import build_app
         from mercury.projects import load_project
+        from mercury.runtime.serving import replica_on_loopback
 
+        replica_on_loopback()
         settings = load_settings(project, {**os.environ, **state})
         return build_app(load_project(settings.project), FeatureStore.of(settings).reader())
 

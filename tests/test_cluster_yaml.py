@@ -52,6 +52,8 @@ def test_nothing_listens_beyond_loopback(config: dict[str, Any]) -> None:
     assert config["provider"]["worker_ips"] == [] and config["max_workers"] == 0
     head = config["head_start_ray_commands"][-1]
     assert "--dashboard-host=127.0.0.1" in head and "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0" in head
+    # Serve's HAProxy opens its statistics to everybody.
+    assert "RAY_SERVE_ENABLE_HA_PROXY" not in "".join(commands(config))
     assert "0.0.0.0" not in re.sub(r"#.*", "", FILE.read_text())
 
 

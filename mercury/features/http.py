@@ -33,6 +33,7 @@ MAX_ROWS = 10_000
 """Entity rows in one request; more would hold a thread for too long."""
 
 MAX_BODY_BYTES = 8 << 20
+"""Bytes of a request's body; more are not held."""
 
 _THREAD_ROWS = 200
 """Requests of more rows are answered in a thread; fewer take less time than handing them over."""
@@ -213,11 +214,14 @@ def _name(view: FeatureView, feature: str, full: bool) -> str:
 
 
 async def _body(request: Request) -> dict[str, Any]:
-    declared = request.headers.get("content-length", "0")
-    if declared.isdigit() and int(declared) > MAX_BODY_BYTES:
-        raise UsageError(f"the body has {declared} bytes", fix=f"Send at most {MAX_BODY_BYTES}")
+    data = bytearray()
+    # What a request says of its length is not taken for true, and a chunked one says nothing.
+    async for chunk in request.stream():
+        data += chunk
+        if len(data) > MAX_BODY_BYTES:
+            raise UsageError(f"the body has more than {MAX_BODY_BYTES} bytes", fix="Ask for fewer entities at once")
     try:
-        body = orjson.loads(await request.body())
+        body = orjson.loads(bytes(data))
     except orjson.JSONDecodeError as error:
         raise UsageError(f"the body is not JSON: {error}") from None
     if not isinstance(body, dict):

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mercury.config import Settings
+from mercury.config import Settings, without_passwords
 from mercury.errors import DataError, NotFoundError, UnavailableError, UsageError, did_you_mean
 from mercury.models.encoding import Encoding
 from mercury.models.training import Trained
@@ -64,6 +64,7 @@ class ModelRegistry:
         for name in ("mlflow.store.db.utils", "alembic.runtime.migration", "mlflow.tracking._model_registry.client"):
             logging.getLogger(name).setLevel(logging.WARNING)
         self.uri = settings.mlflow_tracking_uri
+        self._shown = without_passwords(self.uri)
         self._artifacts = Path(settings.state) / "mlflow-artifacts"
         self._client: MlflowClient = MlflowClient(self.uri, registry_uri=self.uri)
 
@@ -97,7 +98,7 @@ class ModelRegistry:
         except MlflowException as error:
             if error.error_code not in _ABSENT:
                 raise self._unavailable(error) from error
-            raise NotFoundError(f"model {name!r} has no version {version}", where=self.uri) from error
+            raise NotFoundError(f"model {name!r} has no version {version}", where=self._shown) from error
 
     def load(self, name: str, alias: str = CHAMPION) -> ModelVersion:
         """The version behind an alias, ready to predict; `NotFoundError` when there is none."""
@@ -153,12 +154,13 @@ class ModelRegistry:
                 raise self._unavailable(error) from error
             near = None if name in (names := self.names()) else did_you_mean(name, names)
             fix = near if near is not None and near.startswith("Did") else f"Train one first: mercury train {name}"
-            raise NotFoundError(f"no model {name!r} has the alias {alias!r}", where=self.uri, fix=fix) from error
+            raise NotFoundError(f"no model {name!r} has the alias {alias!r}", where=self._shown, fix=fix) from error
 
     def _unavailable(self, error: MlflowException) -> UnavailableError:
-        first = str(error).splitlines()[0][:200]
+        # MLflow's messages hold the address that it asked, as it was given.
+        first = without_passwords(str(error).splitlines()[0])[:200]
         return UnavailableError(
-            f"the model registry cannot be used: {first}", where=self.uri, fix="Check mlflow_tracking_uri"
+            f"the model registry cannot be used: {first}", where=self._shown, fix="Check mlflow_tracking_uri"
         )
 
     def _log(self, name: str, trained: Trained, service: str, provenance: Mapping[str, Any]) -> ModelInfo:

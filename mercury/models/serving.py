@@ -77,7 +77,9 @@ def application(args: Mapping[str, str]) -> Application:
         # Runs in the replica: neither a mapped store nor a loaded model can be sent there.
         from mercury.models.inference import build_app
         from mercury.projects import load_project
+        from mercury.runtime.serving import replica_on_loopback
 
+        replica_on_loopback()
         settings = _settings(project, state)
         return build_app(predictors(load_project(settings.project), settings))
 

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DatabaseError, IntegrityError, NoSuchModuleError, OperationalError
 from sqlalchemy.schema import CreateTable
 
+from mercury.config import without_passwords
 from mercury.errors import (
     ConfigError,
     CorruptDataError,
@@ -52,7 +53,7 @@ class Database:
             raise MissingDependencyError(
                 f"the driver {error.name} is not installed", fix="pip install 'mercury-platform[postgres]'"
             ) from error
-        self.shown = parsed.render_as_string(hide_password=True)
+        self.shown = without_passwords(parsed.render_as_string(hide_password=False))
         self._file = Path(parsed.database) if self.is_sqlite and parsed.database else None
 
     def has(self, table: sa.Table) -> bool:

@@ -42,7 +42,7 @@ def ray_head(num_cpus: int, object_store_bytes: int, system_config: dict[str, in
     it ends or does not answer within `START_DEADLINE`.
     """
     program = Path(sys.executable).parent / "ray"
-    ensure_token(program)
+    ensure_token()
     gcs, dashboard, *agents = _free_ports(6)
     names = (
         "dashboard-agent-listen-port",

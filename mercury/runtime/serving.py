@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import logging
+import os
 import socket
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mercury.errors import NotFoundError, PortInUseError
+from mercury.runtime.head import LOOPBACK
+from mercury.runtime.session import LOOPBACK_SWITCH
 
 if TYPE_CHECKING:
     from mercury.config import Settings
@@ -42,6 +45,19 @@ def serving(settings: Settings, *, port: int = 8000) -> Iterator[str]:
         yield f"http://{settings.host}:{port}"
     finally:
         serve.shutdown()
+
+
+def replica_on_loopback() -> None:
+    """Let the Serve replica that calls this, when it builds its application, listen on loopback if its cluster does.
+
+    Each replica has a port of its own for other deployments. It asks for the token, but Ray opens it on every address.
+    """
+    if os.environ.get(LOOPBACK_SWITCH) != "0":
+        return
+    import ray.serve._private.replica as replica
+
+    bind = replica.add_port_to_grpc_server
+    replica.add_port_to_grpc_server = lambda server, address: bind(server, address.replace("[::]", LOOPBACK))
 
 
 def _require_free(host: str, port: int) -> None:

@@ -1,7 +1,7 @@
 """A Ray session: joins the cluster that is named, or starts a local one that listens on loopback only.
 
-Ray's token authentication stays on: a local start writes the token to ``~/.ray/auth_token`` itself, and a driver that
-joins a cluster finds it there or in ``RAY_AUTH_TOKEN_PATH``.
+Ray's token authentication stays on: a local start finds the token in ``~/.ray/auth_token`` or makes it, and a driver
+that joins a cluster finds it there or in ``RAY_AUTH_TOKEN_PATH``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from mercury.errors import MissingDependencyError, UnavailableError
 from mercury.runtime.head import LOOPBACK, ray_head
 from mercury.runtime.java import java_command
-from mercury.runtime.tokens import use_token
+from mercury.runtime.tokens import ensure_token, use_token
 
 if TYPE_CHECKING:
     from mercury.config import Settings
@@ -37,8 +37,10 @@ MIN_CPUS = 4
 OBJECT_STORE_BYTES = 1 << 30
 """Object store of a local Ray; what does not fit is spilled to disk."""
 
+LOOPBACK_SWITCH = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+"""The variable that, at 0, makes Ray's processes listen on 127.0.0.1 only (`stay_on_loopback`)."""
+
 _START_ATTEMPTS = 3
-_LOOPBACK_SWITCH = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 _log = logging.getLogger(__name__)
 
 
@@ -134,7 +136,7 @@ def stay_on_loopback() -> None:
     Ray takes 127.0.0.1 for "the address that other machines reach", and then listens everywhere, except where it
     believes that clusters are not supported; that switch is named for the systems it was made for.
     """
-    os.environ[_LOOPBACK_SWITCH] = "0"
+    os.environ[LOOPBACK_SWITCH] = "0"
     import ray._private.ray_constants as constants
 
     # Ray reads the variable when it is imported, which may have been before this.
@@ -236,6 +238,7 @@ def _start(cpus: int, object_store_bytes: int, runtime_env: Mapping[str, Any] | 
     import ray
 
     stay_on_loopback()
+    ensure_token()
     failure: Exception | None = None
     for attempt in range(_START_ATTEMPTS):
         try:

@@ -6,8 +6,10 @@ never sets it. Without this, joining a cluster that asks for a token fails in ev
 
 from __future__ import annotations
 
+import contextlib
 import os
-import subprocess
+import secrets
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -35,7 +37,14 @@ def use_token() -> None:
     Config.initialize("")
 
 
-def ensure_token(ray_program: Path) -> None:
-    """Make ``~/.ray/auth_token`` unless there is a token: `ray start` makes none, unlike `ray.init`."""
-    if ray_token() is None:
-        subprocess.run([str(ray_program), "get-auth-token", "--generate"], check=True, capture_output=True)
+def ensure_token() -> None:
+    """Make ``~/.ray/auth_token`` unless there is a token: `ray start` makes none, `ray.init` one that all may read."""
+    if ray_token() is not None:
+        return
+    file = Path.home() / ".ray" / "auth_token"
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=file.parent) as made:  # readable by its owner only
+        made.write(secrets.token_hex(32))
+        made.flush()
+        with contextlib.suppress(FileExistsError):  # Somebody else has made it since, and theirs counts.
+            os.link(made.name, file)

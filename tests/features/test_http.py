@@ -10,7 +10,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from mercury import BatchTable, Entity, FeatureService, FeatureView, Project
-from mercury.features.http import MAX_ROWS, build_app
+from mercury.features.http import MAX_BODY_BYTES, MAX_ROWS, build_app
 from mercury.features.instants import UTC_MICROSECONDS
 from mercury.features.layout import CREATED_TIME, EVENT_TIME
 from mercury.features.online import OnlineReader, ShardWriter
@@ -59,6 +59,17 @@ def test_a_service_is_answered_in_feasts_shape(client: TestClient) -> None:
     assert answer["results"][0]["values"] == ["UA", "AA", "ZZ"]
     assert answer["results"][4]["values"] == [12.0, None, None]
     assert answer["results"][4]["statuses"] == ["PRESENT", "NOT_FOUND", "NOT_FOUND"]
+
+
+def test_a_body_beyond_the_limit_is_refused_whatever_it_says_of_its_length(client: TestClient) -> None:
+    pieces = (b" " * (1 << 20) for _ in range(MAX_BODY_BYTES // (1 << 20) + 1))
+    chunked = client.post("/get-online-features", content=pieces)
+    whole = client.post("/get-online-features", content=b" " * (MAX_BODY_BYTES + 1))
+
+    assert "content-length" not in chunked.request.headers
+    for answer in (chunked, whole):
+        assert (answer.status_code, answer.json()["error"]) == (400, "UsageError")
+        assert answer.json()["detail"].startswith("the body has more than 8388608 bytes")
 
 
 def test_values_carry_their_provenance(client: TestClient) -> None:

@@ -113,6 +113,34 @@ def test_unknown_variable_is_an_error_with_the_nearest_name(project: Path) -> No
         load_settings(project, {"MERCURY_LAEK": "x"})
 
 
+def test_variable_of_where_jars_come_from_is_no_setting(project: Path) -> None:
+    assert "ivy_settings" not in load_settings(project, {"MERCURY_IVY_SETTINGS": "settings.xml"}).names()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "shown"),
+    [
+        ("REGISTRY_URL", "postgresql://me:s3c/r@t@db/m", "postgresql+psycopg://me:***@db/m"),
+        (
+            "REGISTRY_URL",
+            "postgresql://me@db/m?password=s3c&sslmode=require",
+            "postgresql+psycopg://me@db/m?password=***&sslmode=require",
+        ),
+        ("MLFLOW_TRACKING_URI", "https://me:s3c@models", "https://me:***@models"),
+        ("LAKE", "s3://lake/key=1", "s3://lake/key=1"),
+    ],
+)
+def test_passwords_are_not_shown(project: Path, variable: str, value: str, shown: str) -> None:
+    assert load_settings(project, {f"MERCURY_{variable}": value}).public()[variable.lower()] == shown
+
+
+def test_errors_do_not_show_passwords(project: Path) -> None:
+    for variable in ("LINEAGE_URL", "REGISTRY_URL"):
+        with pytest.raises(ConfigError) as caught:
+            load_settings(project, {f"MERCURY_{variable}": "ftp://me:s3cret@host/x?token=s3cret"})
+        assert "s3cret" not in str(caught.value)
+
+
 def test_empty_variable_counts_as_unset(project: Path) -> None:
     assert load_settings(project, {"MERCURY_HOST": ""}).origin("host") == "default"
 

@@ -21,6 +21,7 @@ CODES = {
     "PartialError": 6,
     "UnavailableError": 7,
     "ConflictError": 8,
+    "BudgetExceededError": 9,
 }
 
 

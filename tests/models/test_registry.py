@@ -145,9 +145,10 @@ def test_a_server_that_does_not_answer_is_unavailable_not_empty(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    away = ModelRegistry(replace(settings, mlflow_tracking_uri="http://127.0.0.1:9"))
+    away = ModelRegistry(replace(settings, mlflow_tracking_uri="http://me:s3cret@127.0.0.1:9"))
 
-    with pytest.raises(UnavailableError, match=r"the model registry cannot be used: .* \(http://127.0.0.1:9\)"):
+    with pytest.raises(UnavailableError, match=r"the model registry cannot be used: .* \(http://me:") as caught:
         away.load("whole")
+    assert "s3cret" not in str(caught.value)
     with pytest.raises(UnavailableError, match="Check mlflow_tracking_uri"):
         register(away, "whole")

@@ -228,8 +228,9 @@ def test_only_loopback_is_listened_on_and_a_taken_port_is_named(server: str, ris
 
     port = urlparse(server).port
     assert port is not None
-    listening = _listening(port)
-    assert listening == {"127.0.0.1"}
+    listening = _listening()
+    assert ("127.0.0.1", port) in listening
+    assert [place for place in listening if place[0] not in ("127.0.0.1", "::ffff:127.0.0.1", "::1")] == []
     with pytest.raises(PortInUseError, match=f"port {port} is taken"), serving(risk.settings, port=port):
         raise AssertionError("nothing may be served on a taken port")
     assert call(server, "GET", "/v2/health/live") == (200, {"live": True})
@@ -254,11 +255,14 @@ def test_an_argument_that_the_application_does_not_have_is_refused() -> None:
         application({"projct": "mercury_project.py"})
 
 
-def _listening(port: int) -> set[str]:
+def _listening() -> list[tuple[str, int]]:
+    """Where this process and its children listen: Serve's proxy and replicas, and the Ray below them."""
     import psutil
 
-    listening = [part.laddr for part in psutil.net_connections("tcp") if part.status == psutil.CONN_LISTEN]
-    return {address.ip for address in listening if address and address.port == port}
+    here = psutil.Process()
+    ours = {each.pid for each in (here, *here.children(recursive=True))}
+    found = [part for part in psutil.net_connections("tcp") if part.status == psutil.CONN_LISTEN and part.pid in ours]
+    return [(part.laddr.ip, part.laddr.port) for part in found]
 
 
 def _free_port() -> int:
