@@ -6,6 +6,8 @@ views from both, the model. `mercury plan` shows what a change of this file woul
 
 from mercury import (
     BatchTable,
+    Bounds,
+    Budget,
     Count,
     Entity,
     FeatureService,
@@ -16,6 +18,7 @@ from mercury import (
     Max,
     Mean,
     Model,
+    PrivacyPolicy,
     Project,
     Quantile,
     Stream,
@@ -176,7 +179,29 @@ delay_risk = Model(
     trainer=LightGBM(params={"num_leaves": 31, "learning_rate": 0.1, "min_data_in_leaf": 100}, rounds=150),
 )
 
+aircraft = PrivacyPolicy(
+    "aircraft",
+    source=flights,
+    unit="tailnum",
+    budget=Budget(epsilon=2.5, delta=1e-6),
+    epsilon=1.0,
+    max_groups=3,
+    max_rows=150,
+    bounds={"dep_delay": Bounds(-20, 180)},
+    public_keys={"origin": ["EWR", "JFK", "LGA"]},
+)
+
 project = Project(
     "flights",
-    [flights, carrier_hourly, origin_hourly, flight_features_job, schedule, carrier_delay, origin_delay, delay_risk],
+    [
+        flights,
+        carrier_hourly,
+        origin_hourly,
+        flight_features_job,
+        schedule,
+        carrier_delay,
+        origin_delay,
+        delay_risk,
+        aircraft,
+    ],
 )

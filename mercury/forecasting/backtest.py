@@ -16,7 +16,7 @@ from mercury.forecasting.panel import Panel
 LEAST_FOLDS = 3
 MOST_FOLDS = 20
 LEAST_POINTS = 4
-"""Points of a series before an origin, for a fold to count."""
+"""Points of a series before an origin, for a fold to count; two seasons where the panel is long enough for that."""
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,14 @@ def backtest(panel: Panel, horizon: int, m: int, folds: int | None = None) -> Ba
     that are too short for a fold are left out of it.
     """
     wanted = folds if folds is not None else max(LEAST_FOLDS, math.ceil(ENOUGH / (horizon * len(panel))))
-    possible = int((panel.lengths.max(initial=0) - LEAST_POINTS) // horizon)
+    longest = int(panel.lengths.max(initial=0))
+    least = 2 * m if m > 1 and longest >= 2 * m + horizon else LEAST_POINTS
+    possible = (longest - least) // horizon
     errors: dict[str, list[tuple[np.ndarray, np.ndarray, np.ndarray]]] = {}
     scores = []
     for fold in range(1, min(wanted, MOST_FOLDS if folds is None else wanted, possible) + 1):
         cut = panel.lengths - fold * horizon
-        usable = np.flatnonzero(cut >= LEAST_POINTS)
+        usable = np.flatnonzero(cut >= least)
         known = _only(panel.head(cut), usable)
         actual = np.array([panel.series(int(number))[cut[number] : cut[number] + horizon] for number in usable])
         scale = naive_scale(known, m)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from mercury.forecasting.seasonality import is_seasonal, seasonal_shape
+from mercury.forecasting.seasonality import has_season, seasonal_shape
 
 ALPHAS = np.array([0.05, 0.15, 0.3, 0.5, 0.75])
 BETAS = np.array([0.01, 0.1, 0.3])
@@ -39,7 +39,7 @@ def forecast_holt_winters(
         if n < 4:
             out[number] = y[n - 1] if n else np.nan
             continue
-        period = m if m > 1 and is_seasonal(y, m) else 1
+        period = m if has_season(y, m) else 1
         multiplicative = y.min() > 0.0
         shape = seasonal_shape(y, period, multiplicative)
         level, trend = _start(y, shape, period, multiplicative)

@@ -184,4 +184,3 @@ def _numbers(column: pa.ChunkedArray, name: str, where: str) -> np.ndarray:
                 ) from error
         raise UsageError(f"{name!r} is {column.type}, not numbers", where=where) from error
     return numbers.to_numpy().astype(np.float64)
-

@@ -11,7 +11,7 @@ import numba
 import numpy as np
 
 LEAST_PERIODS = 3
-"""Full seasons that a series must have for one to be looked for, and two for one that is given."""
+"""Full seasons that a series must have for one to be looked for in it."""
 
 
 def detect_season(values: np.ndarray, edges: np.ndarray, candidates: tuple[int, ...]) -> int:
@@ -34,6 +34,14 @@ def seasonal_votes(values: np.ndarray, starts: np.ndarray, ends: np.ndarray, m: 
         if is_seasonal(values[starts[number] : ends[number]], m):
             votes += 1
     return votes
+
+
+@numba.njit(cache=True)
+def has_season(y: np.ndarray, m: int) -> bool:  # pragma: no cover
+    """Whether a series takes part in its panel's season: it shows it, or is too short for the test and not for two."""
+    if m < 2 or len(y) < 2 * m:
+        return False
+    return len(y) < LEAST_PERIODS * m or is_seasonal(y, m)
 
 
 @numba.njit(cache=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from mercury.forecasting.seasonality import is_seasonal, seasonal_shape
+from mercury.forecasting.seasonality import has_season, seasonal_shape
 
 ALPHAS = np.array([0.02, 0.06, 0.12, 0.2, 0.3, 0.42, 0.56, 0.72, 0.9])
 THETAS = np.array([1.0, 1.5, 2.0, 3.0, 5.0, 9.0])
@@ -29,7 +29,7 @@ def forecast_theta(
         if len(y) < 4:
             out[number] = y[len(y) - 1] if len(y) else np.nan
             continue
-        seasonal = m > 1 and is_seasonal(y, m)
+        seasonal = has_season(y, m)
         multiplicative = y.min() > 0.0
         shape = seasonal_shape(y, m, multiplicative) if seasonal else np.empty(0)
         adjusted = y.copy()

@@ -150,6 +150,25 @@ def test_every_run_left_its_lineage(story: dict[str, Any], state: Path) -> None:
     assert not [event for event in told if event["eventType"] == "FAIL"]
 
 
+def test_forecasts_hold_what_they_say(story: dict[str, Any]) -> None:
+    forecast = story["forecast"]
+    assert forecast["series"] >= 15
+    for level, share in forecast["coverage"].items():
+        assert abs(share - int(level) / 100) <= 0.05
+    assert "SeasonalNaive" in {row["method"] for row in forecast["leaderboard"]}
+
+
+def test_private_answers_are_near_the_truth_and_the_ledger_is_what_was_spent(story: dict[str, Any]) -> None:
+    """Each of at most 16 values is within four of its 95 % intervals but for once in 10^5 runs, bounding apart."""
+    private = story["private"]
+    assert [row["key"] for row in private["flights"]] == ["EWR", "JFK", "LGA"]
+    for row in [*private["flights"], *private["aircraft"]]:
+        assert abs(row["private"] - row["true"]) <= 4 * row["error"] + 0.1 * row["true"], row
+    assert private["charges"] == 2
+    assert private["spent"] == private["ledger"] == 2.0
+    assert "has epsilon 0.5 and delta" in private["refusal"]
+
+
 def test_the_story_is_one_page_that_needs_nothing_else(story: dict[str, Any], state: Path) -> None:
     html = (state / "story.html").read_text()
 
