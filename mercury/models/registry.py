@@ -105,7 +105,8 @@ class ModelRegistry:
         mlflow = self._mlflow()
         entry = self._entry(name, alias)
         address = f"models:/{name}/{entry.version}"
-        metadata = (mlflow.models.get_model_info(address).metadata or {}).get(METADATA)
+        info = mlflow.models.get_model_info(address)
+        metadata = (info.metadata or {}).get(METADATA)
         if metadata is None or metadata.get("format") != METADATA_FORMAT:
             raise DataError(f"{address} was not written by this release of Mercury", fix=f"Run: mercury train {name}")
         return ModelVersion(
@@ -115,7 +116,7 @@ class ModelRegistry:
             encoding=Encoding.from_dict(metadata["encoding"]),
             service=metadata["service"],
             provenance=metadata["provenance"],
-            booster=mlflow.lightgbm.load_model(address),
+            booster=_booster(mlflow.artifacts.download_artifacts(artifact_uri=address), info),
         )
 
     def version(self, name: str, alias: str = CHAMPION) -> str:
@@ -202,6 +203,19 @@ class ModelRegistry:
                 raise
         entry = self._client.create_model_version(name, model.model_uri, model.run_id, model_id=model.model_id)
         return str(entry.version)
+
+
+def _booster(folder: str, info: ModelInfo) -> lightgbm.Booster:
+    """The trees of a model. Only LightGBM's own text is read: MLflow would unpickle what the model says it is, and so
+    let whoever may write to the registry run code in its readers."""
+    import lightgbm
+
+    flavor = info.flavors.get("lightgbm", {})
+    if flavor.get("model_class") != "lightgbm.basic.Booster":
+        raise DataError(
+            f"{info.model_uri} holds {flavor.get('model_class')!r}, no LightGBM booster", fix="Register a Booster"
+        )
+    return lightgbm.Booster(model_file=str(Path(folder) / flavor["data"]))
 
 
 def check_alias(alias: str) -> None:

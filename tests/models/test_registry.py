@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import lightgbm
+import mlflow
 import numpy as np
 import pytest
 
@@ -49,6 +50,17 @@ def test_a_registered_model_comes_back_as_it_was(registry: ModelRegistry) -> Non
     expected = lightgbm.Booster(model_str=trained(20.0).booster).predict(INPUTS)
     np.testing.assert_array_equal(np.asarray(found.booster.predict(INPUTS)), expected)
     assert registry.metrics(found.run_id) == {"auc": 0.75}
+
+
+def test_a_pickle_in_the_registry_is_not_opened(registry: ModelRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
+    version = register(registry, "pickled")
+    info = mlflow.models.get_model_info(f"models:/pickled/{version}")
+    info.flavors["lightgbm"]["model_class"] = "lightgbm.sklearn.LGBMClassifier"
+    monkeypatch.setattr(mlflow.models, "get_model_info", lambda address: info)
+    monkeypatch.setattr("pickle.load", lambda file: pytest.fail("unpickled"))
+
+    with pytest.raises(DataError, match=r"'lightgbm\.sklearn\.LGBMClassifier', no LightGBM booster"):
+        registry.load("pickled")
 
 
 def test_a_second_version_takes_the_alias_and_the_first_can_have_it_back(registry: ModelRegistry) -> None:
