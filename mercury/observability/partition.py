@@ -1,0 +1,84 @@
+"""Coarser divisions of a column's slots: groups for divergences, cells for what is watched by itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mercury.observability.reference import Column, Numbers
+
+GROUPS = 10
+"""Groups of equal share of the reference. On finer ones a divergence mostly measures its own noise, which grows with
+their number; the usual limits of PSI (0.1, 0.2) are for ten."""
+
+
+@dataclass(frozen=True)
+class Partition:
+    """``of``: the part of each slot, from 0; ``names``: what each part holds, for people."""
+
+    of: np.ndarray
+    names: tuple[str, ...]
+
+    def add_up(self, counts: np.ndarray) -> np.ndarray:
+        """Counts by part, from counts by slot; further dimensions before the last are kept."""
+        order = np.argsort(self.of, kind="stable")
+        starts = np.searchsorted(self.of[order], np.arange(len(self.names)))
+        return np.add.reduceat(counts[..., order], starts, axis=-1)
+
+
+def groups(column: Column, counts: np.ndarray, atom_share: float) -> Partition:
+    """Ten groups of about equal share of the reference's values, and the missing and the infinite ones apart.
+
+    Categories with less than ``atom_share`` are one group, unseen ones another.
+    """
+    if not isinstance(column, Numbers):
+        return cells(column, counts, atom_share)
+    return _labelled(column, _deciles(counts, np.ones(column.slots, bool)))
+
+
+def cells(column: Column, counts: np.ndarray, atom_share: float) -> Partition:
+    """What is watched by itself: each frequent value or category, the missing, the infinite, the unseen; and the rest.
+
+    The rest of numbers is ten groups, of categories those that are rare.
+    """
+    if isinstance(column, Numbers):
+        atoms = np.zeros(column.slots, bool)
+        atoms[column.atom_slots] = True
+        numbers = _deciles(counts, ~atoms)
+        numbers[column.atom_slots] = GROUPS + np.arange(len(column.atoms))
+        return _labelled(column, numbers)
+    total = max(int(counts.sum()), 1)
+    frequent = np.flatnonzero(counts[: column.unseen] >= atom_share * total)
+    numbers = np.zeros(column.slots, np.int64)
+    numbers[frequent] = 1 + np.arange(len(frequent))
+    numbers[column.unseen], numbers[column.missing] = column.slots + 1, column.slots + 2
+    return _labelled(column, numbers)
+
+
+def _deciles(counts: np.ndarray, taken: np.ndarray) -> np.ndarray:
+    """Numbers 0 to 9 by rising share of the slots that are taken; infinities and missing far after."""
+    inner = np.where(taken, counts, 0)[1:-2]
+    before = np.cumsum(inner) - inner
+    out = np.empty(len(counts), np.int64)
+    out[1:-2] = np.minimum(before * GROUPS // max(int(inner.sum()), 1), GROUPS - 1)
+    out[0], out[-2], out[-1] = -1, len(counts) + GROUPS, len(counts) + GROUPS + 1
+    return out
+
+
+def _labelled(column: Column, numbers: np.ndarray) -> Partition:
+    found, of = np.unique(numbers, return_inverse=True)
+    names = []
+    for part in range(len(found)):
+        slots = np.flatnonzero(of == part)
+        names.append(column.name_of(int(slots[0])) if len(slots) == 1 else _span(column, slots))
+    return Partition(of, tuple(names))
+
+
+def _span(column: Column, slots: np.ndarray) -> str:
+    if not isinstance(column, Numbers):
+        return "rare"
+    first, last = int(slots[0]), int(slots[-1])
+    low = "-inf" if first < 2 else f"{column.edges[first - 2]:g}"
+    high = "inf" if last - 1 >= len(column.edges) else f"{column.edges[last - 1]:g}"
+    return f"[{low}, {high})"

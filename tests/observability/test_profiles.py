@@ -1,0 +1,194 @@
+"""Profiles: the same counts however rows are split, by the kernel, by plain look-up and by the summaries' engines."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mercury import summaries
+from mercury.errors import SchemaError, SpecMismatchError, UsageError
+from mercury.observability import Profile, Reference, merge, profile, reference_profile
+from mercury.observability.profiles import profile_specs, slot_numbers
+from mercury.observability.reference import Categories, Numbers, column_of
+from mercury.summaries import SCALARS
+from tests.observability.tables import table, tables
+
+
+@given(tables(), tables())
+@settings(max_examples=150, deadline=None)
+def test_the_kernel_counts_what_a_plain_look_up_counts(learnt: pa.Table, rows: pa.Table) -> None:
+    reference = reference_profile(learnt)
+
+    found = profile(rows, reference)
+
+    for column in reference.columns:
+        slots = slot_numbers(column, column_of(rows, column.name))
+        np.testing.assert_array_equal(found[column.name].counts, np.bincount(slots, minlength=column.slots))
+
+
+@given(tables(), st.lists(tables(20), min_size=1, max_size=5), st.randoms(use_true_random=False))
+@settings(max_examples=80, deadline=None)
+def test_merged_parts_are_the_profile_of_all_rows_in_any_order(learnt: pa.Table, parts: list[pa.Table], random) -> None:  # type: ignore[no-untyped-def]
+    reference = reference_profile(learnt)
+    whole = profile(pa.concat_tables(parts), reference)
+    profiles = [profile(part, reference) for part in parts]
+    random.shuffle(profiles)
+
+    one_by_one = profiles[0]
+    for other in profiles[1:]:
+        one_by_one = merge([other, one_by_one])
+
+    assert merge(profiles).equals(whole)
+    assert one_by_one.equals(whole)
+
+
+@pytest.mark.parametrize("engine", ["arrow", "duckdb"])
+def test_engines_of_summaries_give_the_same_state(engine: str, flights: pa.Table) -> None:
+    rows = flights.select(["dep_delay", "carrier", "distance"]).slice(0, 20_000)
+    reference = reference_profile(rows.slice(0, 5_000))
+    long = pa.concat_tables(_long(column, rows) for column in reference.columns)
+
+    found = profile(rows, reference)
+
+    for name, spec in profile_specs(reference.hash).items():
+        theirs = summaries.partial(spec, long, engine=engine)  # type: ignore[arg-type]
+        mine = getattr(found, name).sorted().tables[SCALARS]
+        assert mine.schema == theirs.tables[SCALARS].schema
+        for field in mine.schema:
+            a, b = mine[field.name], theirs.sorted().tables[SCALARS][field.name]
+            if pa.types.is_floating(field.type):
+                assert a.is_null().equals(b.is_null())
+                np.testing.assert_allclose(a.fill_null(0).to_numpy(), b.fill_null(0).to_numpy(), rtol=1e-9)
+            else:
+                assert a.equals(b), field.name
+
+
+def test_values_are_counted_in_bins_atoms_tails_and_apart() -> None:
+    learnt = np.r_[np.zeros(50), np.random.default_rng(1).exponential(10, 950)]
+    reference = reference_profile(pa.table({"x": learnt}))
+    rows = pa.table({"x": [0.0, -0.0, np.nan, None, np.inf, -np.inf, -1.0, 1e9]})
+
+    found = profile(rows, reference)["x"]
+    held = {found.column.name_of(int(slot)): int(found.counts[slot]) for slot in np.flatnonzero(found.counts)}
+
+    assert reference["x"].atoms == (0.0,)
+    assert held["= 0"] == 2 and held["missing"] == 2 and held["inf"] == 1 and held["-inf"] == 1
+    assert found.nan == 1 and found.missing == 2 and found.infinite == 2
+    assert (found.least, found.greatest) == (-1.0, 1e9)
+    assert sum(held.values()) == found.rows == 8
+
+
+def test_no_bin_but_an_exact_one_holds_more_than_its_share_of_the_reference(flights: pa.Table) -> None:
+    for name in ("dep_delay", "distance", "air_time"):
+        reference = reference_profile(flights, [name])
+        counted = profile(flights, reference)[name]
+        assert isinstance(counted.column, Numbers)
+        wide = counted.counts[~counted.column.exact]
+        assert wide.max() <= flights.num_rows / 1024 * 2
+
+
+def test_mean_and_squares_are_those_of_the_finite_values() -> None:
+    random = np.random.default_rng(2)
+    values = np.r_[random.normal(1e6, 1.0, 100_000), np.inf, np.nan]
+    found = profile(pa.table({"x": values}), reference_profile(pa.table({"x": values})))["x"]
+
+    assert found.mean == pytest.approx(values[:-2].mean(), rel=1e-12)
+    assert found.m2 == pytest.approx(((values[:-2] - values[:-2].mean()) ** 2).sum(), rel=1e-6)
+    assert found.totals.sum() == pytest.approx(values[:-2].sum(), rel=1e-12)
+
+
+def test_unseen_categories_and_nulls_have_slots_of_their_own() -> None:
+    reference = reference_profile(table([(0.0, "a"), (0.0, "b")]))
+    found = profile(table([(0.0, "a"), (0.0, "new"), (0.0, None), (0.0, "newer")]), reference)["s"]
+
+    assert found.counts.tolist() == [1, 0, 2, 1]
+    assert (found.unseen, found.missing) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    "values", [pa.nulls(5, pa.float64()), pa.array([7.0] * 5), pa.array([], pa.float64()), pa.nulls(5)]
+)
+def test_a_constant_an_empty_and_an_all_null_column_have_references(values: pa.Array) -> None:
+    reference = reference_profile(pa.table({"x": values}))
+    found = profile(pa.table({"x": [7.0, None, 8.0]}), reference)["x"]
+
+    assert found.rows == 3 and found.missing == 1
+    assert Reference.from_dict(json.loads(json.dumps(reference.to_dict()))).hash == reference.hash
+
+
+def test_types_are_brought_to_numbers_and_text() -> None:
+    rows = pa.table(
+        {
+            "flag": [True, False, None],
+            "small": pa.array([1, 2, None], pa.int8()),
+            "coded": pa.array(["a", "b", None]).dictionary_encode(),
+            "large": pa.array(["a", None, "c"], pa.large_string()),
+            "single": pa.array([0.1, None, 2.0], pa.float32()),
+        }
+    )
+    reference = reference_profile(rows)
+    found = profile(rows, reference)
+
+    assert [type(column) for column in reference.columns] == [Numbers, Numbers, Categories, Categories, Numbers]
+    assert all(found[name].missing == 1 and found[name].rows == 3 for name in reference.names)
+
+
+def test_what_cannot_be_profiled_is_refused_with_its_name() -> None:
+    rows = pa.table({"at": pa.array([0], pa.timestamp("us")), "delay": [1.0]})
+
+    with pytest.raises(SchemaError, match=r"'at' has type timestamp\[us\]"):
+        reference_profile(rows)
+    with pytest.raises(SchemaError, match=r"no column 'dealy'\. Did you mean 'delay'"):
+        reference_profile(rows, ["dealy"])
+    with pytest.raises(UsageError, match=r"atom_share=0\.0"):
+        reference_profile(rows, ["delay"], atom_share=0.0)
+    with pytest.raises(SpecMismatchError, match="was a number in the reference and is text now"):
+        profile(pa.table({"delay": ["late"]}), reference_profile(rows, ["delay"]))
+
+
+def test_profiles_of_two_references_do_not_merge() -> None:
+    one, other = table([(1.0, "a")]), table([(2.0, "a")])
+
+    with pytest.raises(SpecMismatchError, match="do not merge"):
+        merge([profile(one, reference_profile(one)), profile(one, reference_profile(other))])
+    with pytest.raises(UsageError, match="nothing to merge"):
+        merge([])
+
+
+@given(tables())
+@settings(max_examples=40, deadline=None)
+def test_a_profile_and_its_reference_come_back_from_tables(rows: pa.Table) -> None:
+    reference = reference_profile(rows)
+    found = profile(rows, reference)
+
+    again = Profile.from_tables(found.to_tables(), Reference.from_dict(json.loads(json.dumps(reference.to_dict()))))
+
+    assert again.equals(found)
+
+
+def test_tables_of_another_reference_are_refused() -> None:
+    one, other = table([(1.0, "a")]), table([(2.0, "a")])
+    tables_ = profile(one, reference_profile(one)).to_tables()
+
+    with pytest.raises(SpecMismatchError):
+        Profile.from_tables(tables_, reference_profile(other))
+
+
+def _long(column: Numbers | Categories, rows: pa.Table) -> pa.Table:
+    values = column_of(rows, column.name)
+    number = isinstance(column, Numbers)
+    finite = pc.if_else(pc.is_finite(values), values, None) if number else pa.nulls(len(values), pa.float64())
+    return pa.table(
+        {
+            "column": pa.array([column.name] * len(values)),
+            "slot": slot_numbers(column, values),
+            "value": finite,
+            "nan": pc.fill_null(pc.is_nan(values), False) if number else pa.array([False] * len(values)),
+        }
+    )
