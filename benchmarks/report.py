@@ -63,6 +63,11 @@ def markdown(document: Mapping[str, Any]) -> str:
         lines += ["|---" + "|--:" * len(columns) + "|"]
         lines += [f"| {name} | {' | '.join(f'{found[c]:.3%}' for c in columns)} |" for name, found in errors.items()]
         lines += [""]
+    for extra in document.get("tables", ()):
+        lines += [f"{extra['title']}:", "", f"| {' | '.join(extra['columns'])} |"]
+        lines += ["|---" + "|--:" * (len(extra["columns"]) - 1) + "|"]
+        lines += [f"| {' | '.join(row)} |" for row in extra["rows"]]
+        lines += [""]
     return "\n".join(lines) + "\n"
 
 

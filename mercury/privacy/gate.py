@@ -80,7 +80,7 @@ def ask(
     question = plan.digest(f"{table.uri}@{pinned}")
     ledger = ledger_of(settings)
     known = ledger.answer(question)
-    noise = _Noise(plan)
+    noise = Noise(plan)
 
     def release(answer: pa.Table | None, cached: bool) -> Release:
         spent, left = ledger.spent(policy), ledger.remaining(policy, analyst)
@@ -109,7 +109,7 @@ def _source(policy: PrivacyPolicy, settings: Settings) -> Table:
     return Table.open(lake.stream_rows(name) if isinstance(policy.source, Stream) else lake.table(name))
 
 
-class _Noise:
+class Noise:
     """The noise of a plan, and the answer that it makes of bounded groups."""
 
     def __init__(self, plan: PrivatePlan) -> None:

@@ -1,0 +1,1 @@
+"""Forecasts of a panel of monthly series, beside statsforecast."""

@@ -1,0 +1,1 @@
+"""Private group-by counts and sums of users, beside OpenDP and exact DuckDB."""
