@@ -53,7 +53,8 @@ def load_project(path: Path | str) -> Project:
 
 
 def check_expressions(project: Project) -> None:
-    """Raise `ExpressionError` for the first expression that does not fit the columns of its source."""
+    """Raise `ExpressionError` for the first expression that does not fit the columns of its source, `DefinitionError`
+    for a metric that is made of itself or of one that does not exist."""
     for place, source, text, is_condition in _expressions(project):
         # Imported here, since a project without expressions need not load the engine behind them.
         from mercury.expressions import Expression
@@ -67,6 +68,10 @@ def check_expressions(project: Project) -> None:
                 expression.check(schema)
         except ExpressionError as error:
             raise _placed(error, place) from error
+    for model in project.of(SemanticModel):
+        from mercury.analytics.model import resolve
+
+        resolve(model)
 
 
 def _run(file: Path) -> ModuleType:

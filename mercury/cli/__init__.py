@@ -26,6 +26,8 @@ COMMANDS = {
     "plan": ("mercury.cli.project", "Show what `apply` would change."),
     "private": ("mercury.cli.private", "Ask about people with differential privacy, within a budget."),
     "quality": ("mercury.cli.quality", "Check data against a contract."),
+    "query": ("mercury.cli.query", "Answer metrics of a semantic model."),
+    "rollups": ("mercury.cli.rollups", "Keep partial answers ready for queries."),
     "serve": ("mercury.cli.serve", "Serve models and features over HTTP."),
     "stream": ("mercury.cli.stream", "Run a stream and show how far it is."),
     "train": ("mercury.cli.train", "Train, evaluate and register a model."),

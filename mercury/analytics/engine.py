@@ -1,0 +1,315 @@
+"""The engine: a query in, an answer out, by one planner for the command line, HTTP and the live page."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mercury.analytics.coarsening import coarsened
+from mercury.analytics.conditions import conjunction
+from mercury.analytics.model import ResolvedModel, resolve
+from mercury.analytics.plan import MEASURED, Costs, Part, Plan, cell_keys, make_plan
+from mercury.analytics.query import MetricQuery, parse_query
+from mercury.analytics.rollup import Coverage, CoverageReader, RollupTable, rollups_of
+from mercury.analytics.source import Snapshot, Source
+from mercury.analytics.tail import Changes
+from mercury.definitions import Project, SemanticModel
+from mercury.definitions.analytics import GRAINS
+from mercury.errors import NotFoundError, UsageError, did_you_mean
+from mercury.expressions import evaluate
+from mercury.lake import Lake
+from mercury.summaries import SCALARS, Summary, empty, finish, merge
+
+if TYPE_CHECKING:
+    from mercury.config import Settings
+
+KEPT_ANSWERS = 256
+"""Answers that are kept for the same question about the same data."""
+
+KEPT_ANSWER_BYTES = 1 << 20
+"""Larger answers are not kept."""
+
+
+@dataclass(frozen=True)
+class Explain:
+    """How an answer came about.
+
+    Parameters
+    ----------
+    query : the query in its plain form.
+    source, version, epoch : the table that was asked, its version, and of a stream the last epoch in it.
+    route : the kinds of reads in a few words.
+    parts : what was read.
+    rollups : rollup to "used", or the first reason why it was not.
+    cost, raw_cost : of this way and of raw rows alone, in rows.
+    cached : whether the answer was at hand.
+    privacy : of a private answer, what it cost and what is left.
+    """
+
+    query: Mapping[str, Any]
+    source: str
+    version: int | None
+    epoch: int | None
+    route: str
+    parts: tuple[Part, ...] = ()
+    rollups: Mapping[str, str] = field(default_factory=dict)
+    cost: float = 0.0
+    raw_cost: float = 0.0
+    cached: bool = False
+    privacy: Mapping[str, Any] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready form."""
+        out = {
+            "query": dict(self.query),
+            "source": self.source,
+            "version": self.version,
+            "epoch": self.epoch,
+            "route": self.route,
+            "parts": [part.to_dict() for part in self.parts],
+            "rollups": dict(self.rollups),
+            "cost": round(self.cost),
+            "raw_cost": round(self.raw_cost),
+            "cached": self.cached,
+        }
+        return out if self.privacy is None else out | {"privacy": dict(self.privacy)}
+
+    def lines(self) -> list[str]:
+        """The same for people."""
+        at = f"version {self.version}" + ("" if self.epoch is None else f", epoch {self.epoch}")
+        found = [f"source {self.source} at {at}", f"route {self.route}" + (" (kept answer)" if self.cached else "")]
+        found += [f"  {part}" for part in self.parts]
+        found += [f"  rollup {name}: {reason}" for name, reason in self.rollups.items() if reason != "used"]
+        if self.privacy is not None:
+            found += [f"  {name}: {value}" for name, value in self.privacy.items()]
+        elif self.parts:
+            found.append(f"  reads like {self.cost:,.0f} rows; raw rows alone {self.raw_cost:,.0f}")
+        return found
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Rows in the query's order, how they came about, and whether the limit left rows out."""
+
+    table: pa.Table
+    explain: Explain
+    truncated: bool
+
+
+class Planner:
+    """Answers queries of a project; holds its tables open and may be used by several threads.
+
+    Parameters
+    ----------
+    costs : what reading costs; the measured ones unless a test wants others.
+    """
+
+    def __init__(self, project: Project, settings: Settings, *, costs: Costs = MEASURED) -> None:
+        self.project, self.settings, self.costs = project, settings, costs
+        self._lake = Lake(settings.lake)
+        self._models = {part.name: part for part in project.of(SemanticModel)}
+        self._resolved: dict[str, ResolvedModel] = {}
+        self._local = threading.local()
+        self._cells = _Cells(settings.memory_limit // 4)
+        self._answers: OrderedDict[Any, Answer] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @property
+    def models(self) -> list[str]:
+        """Names of the project's semantic models."""
+        return sorted(self._models)
+
+    def model(self, name: str) -> ResolvedModel:
+        """A model by name; `NotFoundError` with the nearest one."""
+        if name not in self._models:
+            fix = did_you_mean(name, self._models) if self._models else "Define a SemanticModel in the project file"
+            raise NotFoundError(f"no semantic model is named {name!r}", fix=fix)
+        if name not in self._resolved:
+            self._resolved[name] = resolve(self._models[name])
+        return self._resolved[name]
+
+    def read(self, query: MetricQuery | Mapping[str, Any] | str, model: str | None = None) -> MetricQuery:
+        """The query that a text or a JSON object stands for."""
+        if isinstance(query, MetricQuery):
+            return query
+        if isinstance(query, str):
+            query = {"query": query}
+        wanted = query.get("model", model)
+        if wanted is not None and not isinstance(wanted, str):
+            raise UsageError(f"model is {wanted!r}, not a name")
+        names = [wanted] if wanted is not None else self._likely(query)
+        if len(names) > 1:
+            # The model that knows the metrics; the first one's error when none does.
+            for name in names:
+                try:
+                    return MetricQuery.from_json(query, self.model(name))
+                except NotFoundError:
+                    continue
+        if "query" in query and set(query) <= {"query", "model"}:
+            return parse_query(str(query["query"]), self.model(names[0]))
+        return MetricQuery.from_json(query, self.model(names[0]))
+
+    def answer(
+        self, query: MetricQuery | Mapping[str, Any] | str, *, model: str | None = None, principal: str | None = None
+    ) -> Answer:
+        """The answer of a query about the newest version of its source.
+
+        Parameters
+        ----------
+        model : name of the semantic model, where the query names none and there are several.
+        principal : who asks; a model with a privacy policy answers nobody without a name.
+        """
+        asked = self.read(query, model)
+        resolved = self.model(asked.model)
+        if resolved.model.privacy is not None:
+            from mercury.analytics.policy import private_answer
+
+            return private_answer(asked, resolved, self.settings, principal)
+        snapshot = self._source(resolved).snapshot()
+        rollups = [(table, self._coverage(table)) for table in rollups_of(resolved, self._lake)]
+        key = (
+            repr(asked),
+            snapshot.version,
+            tuple(sorted(coverage.tables.items()) if coverage else None for _, coverage in rollups),
+        )
+        with self._lock:
+            known = self._answers.get(repr(key))
+            if known is not None:
+                self._answers.move_to_end(repr(key))
+                return replace(known, explain=replace(known.explain, cached=True))
+        answer = self._answer(asked, snapshot, rollups)
+        if answer.table.nbytes <= KEPT_ANSWER_BYTES:
+            with self._lock:
+                self._answers[repr(key)] = answer
+                while len(self._answers) > KEPT_ANSWERS:
+                    self._answers.popitem(last=False)
+        return answer
+
+    def version(self, model: str) -> int:
+        """The newest version of a model's source: another one means that answers may be others."""
+        return self._source(self.model(model)).snapshot().version
+
+    def _answer(
+        self, query: MetricQuery, snapshot: Snapshot, rollups: list[tuple[RollupTable, Coverage | None]]
+    ) -> Answer:
+        plan = make_plan(query, snapshot, rollups, self._changes, self.costs)
+        found = {table.name: (table, coverage) for table, coverage in rollups}
+        states = [self._state(part, plan, query, snapshot, found) for part in plan.parts]
+        state = states[0] if len(states) == 1 else merge(states) if states else empty(plan.spec, snapshot.schema)
+        table, truncated = shaped(finish(state), query, snapshot.model)
+        explain = Explain(
+            query.to_dict(),
+            snapshot.table.uri,
+            snapshot.version,
+            snapshot.epoch,
+            plan.route,
+            plan.parts,
+            plan.rollups,
+            plan.cost,
+            plan.raw_cost,
+        )
+        return Answer(table, explain, truncated)
+
+    def _state(
+        self,
+        part: Part,
+        plan: Plan,
+        query: MetricQuery,
+        snapshot: Snapshot,
+        rollups: Mapping[str, tuple[RollupTable, Coverage | None]],
+    ) -> Summary:
+        if part.kind != "rollup":
+            return snapshot.summary(plan.spec, [plan.filters, part.condition])
+        table, coverage = rollups[str(part.rollup)]
+        assert coverage is not None
+        where = conjunction([text for text in (query.where, part.condition) if text is not None])
+        wanted = [SCALARS, *(name for name, kept in plan.spec.rules.items() if kept.sketch is not None)]
+        cells = {name: self._cells.get(table, coverage, name) for name in wanted}
+        return coarsened(plan.spec, snapshot.schema, cells, cell_keys(query, table, coverage), where)
+
+    def _likely(self, query: Mapping[str, Any]) -> list[str]:
+        if not self._models:
+            raise NotFoundError("the project has no semantic model", fix="Define a SemanticModel in the project file")
+        return list(self._models)
+
+    def _source(self, model: ResolvedModel) -> Source:
+        # A table is used by one thread at a time, so each thread has its own.
+        sources = self._local.__dict__.setdefault("sources", {})
+        if model.name not in sources:
+            sources[model.name] = Source(model, self._lake)
+        found: Source = sources[model.name]
+        return found
+
+    def _coverage(self, table: RollupTable) -> Coverage | None:
+        readers = self._local.__dict__.setdefault("coverages", {})
+        if table.uri not in readers:
+            readers[table.uri] = CoverageReader(table)
+        found: Coverage | None = readers[table.uri].read()
+        return found
+
+    @property
+    def _changes(self) -> Changes:
+        found: Changes = self._local.__dict__.setdefault("changes", Changes())
+        return found
+
+
+def answer(
+    project: Project,
+    settings: Settings,
+    query: MetricQuery | Mapping[str, Any] | str,
+    *,
+    explain: bool = False,
+    principal: str | None = None,
+) -> Answer:
+    """Answer one query; a `Planner` keeps tables open for many.
+
+    Raises `NotFoundError` ("Did you mean …?") for a metric, dimension or model that does not exist, `UsageError` and
+    `ExpressionError` for a query that cannot be read, `TableNotFoundError` while the source has no rows.
+    """
+    del explain  # An answer always says how it came about.
+    return Planner(project, settings).answer(query, principal=principal)
+
+
+def shaped(found: pa.Table, query: MetricQuery, model: ResolvedModel) -> tuple[pa.Table, bool]:
+    """Columns, order and limit of a query for merged leaves by group; and whether rows were left out."""
+    for name, text in model.computed(query.metrics):
+        computed = evaluate({name: text}, found.select([n for n in found.column_names if n not in query.by]))
+        found = found.append_column(name, computed.column(0))
+    columns = {}
+    for name in (*query.by, *query.metrics):
+        column = found.column(name)
+        if name in GRAINS and name not in model.dimensions and pa.types.is_timestamp(column.type):
+            column = column.cast(pa.timestamp("us", tz=query.timezone))
+        columns[name] = column
+    table = pa.table(columns)
+    if query.order:
+        keys = [(name, "descending" if descends else "ascending", "at_end") for name, descends in query.order]
+        table = table.take(pc.sort_indices(table, sort_keys=keys))
+    return table.slice(0, query.limit), table.num_rows > query.limit
+
+
+class _Cells:
+    """Tables of rollups in memory, those that were used last, up to a number of bytes."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit, self._held, self._lock = limit, OrderedDict[tuple[str, int], pa.Table](), threading.Lock()
+
+    def get(self, table: RollupTable, coverage: Coverage, name: str) -> pa.Table:
+        """A table of the state at the version that the coverage names."""
+        key = (table.address(name), coverage.tables[name][0])
+        with self._lock:
+            if key in self._held:
+                self._held.move_to_end(key)
+                return self._held[key]
+        cells = table.cells(coverage, name)
+        with self._lock:
+            self._held[key] = cells
+            while sum(part.nbytes for part in self._held.values()) > self._limit and len(self._held) > 1:
+                self._held.popitem(last=False)
+        return cells
