@@ -75,7 +75,7 @@ def backtest(panel: Panel, horizon: int, m: int, folds: int | None = None) -> Ba
     board = [
         Score(
             name,
-            float(np.nanmean([mase(actual, made, scale) for actual, made, scale in parts])),
+            _mean([mase(actual, made, scale) for actual, made, scale in parts]),
             float(np.mean([smape(actual, made) for actual, made, _ in parts])),
         )
         for name, parts in errors.items()
@@ -88,6 +88,11 @@ def naive_scale(panel: Panel, m: int) -> np.ndarray:
     """In-sample naive error of each series: seasonal where it is long enough, else of neighbours; 0 for a constant."""
     seasonal, plain = naive_errors(panel.values, panel.edges, m), naive_errors(panel.values, panel.edges, 1)
     return np.nan_to_num(np.where(np.isnan(seasonal) | (seasonal == 0), plain, seasonal))
+
+
+def _mean(figures: list[float]) -> float:
+    known = [figure for figure in figures if not math.isnan(figure)]
+    return sum(known) / len(known) if known else math.nan
 
 
 def _only(panel: Panel, numbers: np.ndarray) -> Panel:

@@ -1,8 +1,9 @@
 """Damped Holt-Winters exponential smoothing, over a whole panel.
 
 Source: Gardner and McKenzie, "Forecasting trends in time series", Management Science 31, 1985, for the damped trend;
-Hyndman, Koehler, Ord and Snyder, "Forecasting with exponential smoothing", 2008, chapter 2, for the recursions
-(A,Ad,A) and (M,Ad,M) with errors relative to the forecast in the latter. Parameters come from a grid that is refined.
+Hyndman, Koehler, Ord and Snyder, "Forecasting with exponential smoothing", 2008, chapter 2, for the recursions: season
+additive, or multiplicative where all values are positive. Parameters come from a grid that is refined; its trends are
+slow, since short series are soon overfitted by a lively one (chosen on the M1 and tourism competitions' data).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numpy as np
 from mercury.forecasting.seasonality import has_season, seasonal_shape
 
 ALPHAS = np.array([0.05, 0.15, 0.3, 0.5, 0.75])
-BETAS = np.array([0.01, 0.1, 0.3])
+BETAS = np.array([0.01, 0.05, 0.1])
 GAMMAS = np.array([0.01, 0.1, 0.3])
 PHIS = np.array([0.8, 0.9, 0.98])
 _ROUNDS = 2
@@ -40,7 +41,7 @@ def forecast_holt_winters(
             out[number] = y[n - 1] if n else np.nan
             continue
         period = m if has_season(y, m) else 1
-        multiplicative = y.min() > 0.0
+        multiplicative = period > 1 and y.min() > 0.0
         shape = seasonal_shape(y, period, multiplicative)
         level, trend = _start(y, shape, period, multiplicative)
         best = np.inf
@@ -95,30 +96,25 @@ def smooth(
     gamma: float,
     phi: float,
 ) -> tuple[float, np.ndarray, np.ndarray]:  # pragma: no cover
-    """Sum of squared errors (relative to the forecast when multiplicative), last level and trend, and season."""
+    """Sum of squared one-step errors, last level and trend, and season; infinite cost where a season falls to zero."""
     seasons = shape.copy()
     cost = 0.0
     for t in range(len(y)):
         ahead = level + phi * trend
         phase = t % period
+        forecast, adjusted = ahead, y[t]
         if period > 1:
             season = seasons[phase]
+            if multiplicative and season <= 0.0:
+                return np.inf, np.array([level, trend]), seasons
             forecast = ahead * season if multiplicative else ahead + season
             adjusted = y[t] / season if multiplicative else y[t] - season
-        else:
-            season = 1.0 if multiplicative else 0.0
-            forecast, adjusted = ahead, y[t]
-        error = y[t] - forecast
-        if multiplicative:
-            if forecast <= 0.0 or (period > 1 and season <= 0.0):
-                return np.inf, np.array([level, trend]), seasons
-            error /= forecast
-        cost += error * error
+            if not multiplicative or ahead != 0.0:
+                fresh = y[t] / ahead if multiplicative else y[t] - ahead
+                seasons[phase] = gamma * fresh + (1.0 - gamma) * season
+        cost += (y[t] - forecast) ** 2
         new = alpha * adjusted + (1.0 - alpha) * ahead
         trend = beta * (new - level) + (1.0 - beta) * phi * trend
-        if period > 1:
-            fresh = y[t] / ahead if multiplicative else y[t] - ahead
-            seasons[phase] = gamma * fresh + (1.0 - gamma) * season
         level = new
     return cost, np.array([level, trend]), seasons
 
