@@ -4,10 +4,12 @@ A page is run from top to bottom in a folder of its own:
 
 - a ``python`` block is executed; all of a page share one namespace;
 - in a ``console`` block, lines that begin with ``$ `` are run by bash, and the lines below them are what they print;
-  ``…`` stands for any text, over several lines when alone on one; ``[exit 5]`` is the code of one that fails;
+  ``…`` stands for any text, over several lines when alone on one; ``[exit 5]`` is the code of one that fails. As in a
+  terminal, the current folder and exported variables last to the end of the page;
 - ``<!-- file: NAME -->`` before a block writes it to that file instead;
 - ``<!-- test: skip: REASON, see tests/… -->`` before a block leaves it out, at the top of a page all of it;
-- ``<!-- test: needs flights -->`` puts flights.parquet and flights.csv into the folder.
+- ``<!-- test: needs flights -->`` puts flights.parquet and flights.csv into the folder, ``needs checkout`` what a
+  reader has who has cloned the repository, ``needs ray`` (spark, kafka) gives the page's test that marker.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +27,7 @@ from typing import Any
 _FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\w*)\s*$")
 _NOTE = re.compile(r"^ *<!-- (?P<kind>file|test): (?P<text>.+?) -->\s*$")
 _SKIP = re.compile(r"skip: (?P<reason>.+), see (?P<test>tests/\S+\.py)$")
+_LEAVE = """trap '{ printf "%s\\0" "$PWD"; env -0; } > "$0"' EXIT"""
 COMMAND_SECONDS = 120
 
 
@@ -95,6 +99,7 @@ def _take(path: Path, place: int, note: re.Match[str], notes: dict[str, str], ne
 def run(page: Page, folder: Path) -> int:
     """Run a page in a folder; how many blocks ran. `PageError` at the first that does not do what it shows."""
     names: dict[str, Any] = {"__name__": f"page_{page.path.stem}"}
+    shell = Shell(folder)
     done = 0
     for block in page.blocks:
         if block.skip is not None or page.skip is not None:
@@ -109,7 +114,7 @@ def run(page: Page, folder: Path) -> int:
             exec(code, names)  # noqa: S102 - running what the page says is the point
         elif block.language == "console":
             for command in commands(block):
-                command.check(folder, where)
+                shell.check(command, where)
         else:
             continue
         done += 1
@@ -124,24 +129,38 @@ class Command:
     expected: str
     code: int
 
-    def check(self, folder: Path, where: str) -> None:
-        """Run it; `PageError` when it prints or ends otherwise."""
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(("MERCURY_", "RAY_"))}
-        environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
-        environment["COLUMNS"] = "120"
-        done = subprocess.run(
-            ["bash", "-c", self.text],
-            cwd=folder,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=COMMAND_SECONDS,
-        )
-        if done.returncode != self.code:
-            raise PageError(f"{where}: `{self.text}` ends with {done.returncode}, not {self.code}:\n{done.stdout}")
-        if self.expected and not matches(self.expected, done.stdout):
-            raise PageError(f"{where}: `{self.text}` prints\n{done.stdout}\nand the page says\n{self.expected}")
+
+class Shell:
+    """Runs commands one after the other, each in the folder and with the variables that the one before left."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = str(folder)
+        self._variables = {
+            name: value for name, value in os.environ.items() if not name.startswith(("MERCURY_", "RAY_"))
+        }
+        self._variables["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        self._variables["COLUMNS"] = "120"
+
+    def check(self, command: Command, where: str) -> None:
+        """Run a command; `PageError` when it prints something else or ends with another code."""
+        with tempfile.NamedTemporaryFile() as left:
+            done = subprocess.run(
+                ["bash", "-c", f"{_LEAVE}\n{command.text}", left.name],
+                cwd=self._folder,
+                env=self._variables,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                timeout=COMMAND_SECONDS,
+            )
+            folder, *variables = left.read().decode().removesuffix("\0").split("\0")
+        if folder:  # A shell that was killed leaves nothing.
+            self._folder, self._variables = folder, dict(variable.split("=", 1) for variable in variables)
+        told = f"{where}: `{command.text}`"
+        if done.returncode != command.code:
+            raise PageError(f"{told} ends with {done.returncode}, not {command.code}:\n{done.stdout}")
+        if command.expected and not matches(command.expected, done.stdout):
+            raise PageError(f"{told} prints\n{done.stdout}\nand the page says\n{command.expected}")
 
 
 def commands(block: Block) -> Iterator[Command]:

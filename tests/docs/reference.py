@@ -24,13 +24,30 @@ with an excerpt that shows the place; a traceback is a bug.
 """
 
 
-SETTINGS = """From the first place that has it: the variable `MERCURY_<NAME>`, the key in `mercury.toml` beside the project
-file, a variable that the tool itself reads (`RAY_ADDRESS`, `MLFLOW_TRACKING_URI`), the default. `mercury config` prints
-each with its origin.
+SETTINGS = """From the first place that has it: the variable `MERCURY_<NAME>`, the key in `mercury.toml` beside the
+project file, a variable that the tool itself reads (`RAY_ADDRESS`, `MLFLOW_TRACKING_URI`), the default.
+`mercury config` prints each with its origin. A name that is no setting is an error; an empty variable counts as unset.
+
+Relative paths begin at the current folder in a variable, and at the folder of the file in `mercury.toml`, where values
+are texts (`lake = "s3://bucket/lake"`). Sizes are bytes, or as in `"2GiB"`.
 """
 
-EXIT_CODES = """0 is success; 130 is Ctrl-C. Every other code belongs to a class of errors, which Python callers catch by
-name from `mercury.errors`; catching a class catches those below it.
+VARIABLES = {
+    "RAY_AUTH_TOKEN": "the token of the Ray cluster ([security](security.md#the-token))",
+    "RAY_AUTH_TOKEN_PATH": "the file that holds it; `~/.ray/auth_token` without",
+    "OPENLINEAGE_API_KEY": "key of the lineage server ([lineage](lineage.md#sending-events-to-a-server))",
+    "OPENLINEAGE_NAMESPACE": "namespace of jobs in lineage; `mercury` without",
+    "OPENLINEAGE_PARENT_ID": "the run that the runs of a process belong to, `namespace/job/run id`",
+    "MERCURY_IVY_SETTINGS": "Ivy's settings file, for another Maven repository than the public one",
+    "JAVA_HOME": "the Java to run Kafka and Spark with, from version 17 on; one comes with the installation",
+    "XDG_CACHE_HOME": "where fetched jars are kept, in `mercury`; `~/.cache` without",
+}
+"""What is read beside the settings."""
+
+EXIT_CODES = """0 is success; 130 is Ctrl-C. Every other code belongs to a class of errors, which Python callers catch
+by name from `mercury.errors`; catching a class catches those below it. 1 is a bug, or a job's script that failed, with
+the end of its log. Commands that judge end with 5 when the answer is no: `mercury quality check`,
+`mercury features audit`, `mercury private audit`.
 """
 
 
@@ -48,10 +65,15 @@ def _commands() -> Iterator[str]:
 
 def _command(path: str, command: click.Command) -> Iterator[str]:
     if isinstance(command, click.Group):
+        if command.invoke_without_command:
+            yield from _section(path, command)
         for name, inner in sorted(command.commands.items()):
             yield from _command(f"{path} {name}", inner)
-        if not command.invoke_without_command:
-            return
+    else:
+        yield from _section(path, command)
+
+
+def _section(path: str, command: click.Command) -> Iterator[str]:
     arguments = [part for part in command.params if isinstance(part, click.Argument)]
     yield f"### {path}"
     yield ""
@@ -63,12 +85,12 @@ def _command(path: str, command: click.Command) -> Iterator[str]:
         yield "| option | |"
         yield "|---|---|"
         for option in options:
-            yield f"| `{_spelled(option)}` | {_cell(_meaning(option))} |"
+            yield f"| `{_cell(_spelled(option))}` | {_cell(_meaning(option))} |"
         yield ""
 
 
 def _metavar(argument: click.Argument) -> str:
-    name = argument.make_metavar(click.Context(click.Command("x"))).strip("[]").removesuffix("...")
+    name = re.sub(r"[\[\].]", "", argument.make_metavar(click.Context(click.Command("x"))))
     name += "…" if argument.nargs == -1 else ""
     return name if argument.required else f"[{name}]"
 
@@ -86,11 +108,14 @@ def _spelled(option: click.Option) -> str:
 
 def _meaning(option: click.Option) -> str:
     text = re.sub(r"\s+", " ", option.help or "").strip().rstrip(".")
-    default = option.default if not callable(option.default) else None
+    # Where help says the default in words, it does so in brackets at the end.
+    text = re.sub(r"\.? *\[default: (.+)\]$", r". Default: \1", text)
     if option.required:
         text += ". Required"
-    elif option.show_default and default not in (None, False, ()) and not option.secondary_opts:
-        text += f". Default: {default}"
+    elif "Default: " not in text and not option.is_flag and isinstance(option.default, str | int | float):
+        text += f". Default: {option.default}" if option.default != "" else ""
+    if option.multiple and "several" not in text:
+        text += ". May be given several times"
     return text.lstrip(". ") + "."
 
 
@@ -104,6 +129,12 @@ def _settings() -> Iterator[str]:
     for name in Settings.names():
         default = str(found[name]).replace(f"{root}/", "") if found[name] is not None else "–"
         yield f"| `{name}` | `MERCURY_{name.upper()}` | {_cell(default)} | {_cell(meanings[name])} |"
+    yield ""
+    yield "Variables that are no settings:"
+    yield ""
+    yield "| variable | |"
+    yield "|---|---|"
+    yield from (f"| `{name}` | {meaning} |" for name, meaning in VARIABLES.items())
     yield ""
 
 
