@@ -1,0 +1,218 @@
+"""Metrics over HTTP, with a live page; a plain ASGI application.
+
+    POST /v1/query    {"query": "flights by carrier"} or {"metrics": ["flights"], "by": ["carrier"], "filters": […], …};
+                      "explain": true says how the answer came about, "analyst" who asks a model with a privacy policy.
+                      JSON by column, or an Arrow IPC stream for Accept: application/vnd.apache.arrow.stream
+    GET  /v1/models   models with their metrics, dimensions and rollups
+    GET  /v1/live     server-sent events: ?q=QUERY&q=QUERY&model=NAME
+    GET  /            a page whose tiles move; ?model=NAME&by=GRAIN
+    GET  /health      200 once the application runs
+
+Whatever is served may load only what this server has itself: no scripts or styles inline, none from elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import resources
+from typing import Any
+
+import anyio
+import orjson
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response, StreamingResponse
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from mercury.analytics.engine import Planner
+from mercury.analytics.formats import ARROW_TYPE, to_arrow, to_document
+from mercury.analytics.live import LiveFeeds
+from mercury.definitions import Aggregate, Histogram, TopK
+from mercury.definitions.analytics import GRAINS
+from mercury.errors import MercuryError, UnavailableError, UsageError
+
+MAX_BODY_BYTES = 1 << 20
+
+CONCURRENT = 4
+"""Queries that run at once."""
+
+QUEUED = 64
+"""Queries that wait for these; more are told to come back."""
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+_HEADERS = {
+    b"content-security-policy": POLICY.encode(),
+    b"x-content-type-options": b"nosniff",
+    b"referrer-policy": b"no-referrer",
+    b"cross-origin-resource-policy": b"same-origin",
+}
+_HTTP_STATUS = {2: 400, 4: 404, 5: 422, 7: 503, 8: 409, 9: 403}
+_ASSETS = {
+    "live.js": ("mercury.analytics.web", "text/javascript; charset=utf-8"),
+    "live.css": ("mercury.analytics.web", "text/css; charset=utf-8"),
+    "icon.svg": ("mercury.analytics.web", "image/svg+xml"),
+    "page.css": ("mercury.charts", "text/css; charset=utf-8"),
+}
+
+
+def build_app(planner: Planner | Callable[[], Planner]) -> Starlette:
+    """The application that answers the queries of a project's planner."""
+    engine = planner() if callable(planner) else planner
+    feeds = LiveFeeds(engine)
+    waiting = _Queue()
+
+    async def query(request: Request) -> Response:
+        body = await _body(request)
+        explain, analyst = body.pop("explain", False), body.pop("analyst", None)
+        if not isinstance(explain, bool) or not isinstance(analyst, (str, type(None))):
+            raise UsageError("explain is true or false, and analyst a name")
+        async with waiting:
+            answer = await run_in_threadpool(engine.answer, body, principal=analyst)
+        if ARROW_TYPE in request.headers.get("accept", ""):
+            return Response(await run_in_threadpool(to_arrow, answer), media_type=ARROW_TYPE)
+        document = await run_in_threadpool(lambda: orjson.dumps(to_document(answer, explain=explain)))
+        return Response(document, media_type="application/json")
+
+    async def models(_: Request) -> Response:
+        return _json({"models": [describe(engine, name) for name in engine.models]})
+
+    async def live(request: Request) -> Response:
+        model = request.query_params.get("model")
+        queries = tuple(engine.read(text, model) for text in request.query_params.getlist("q"))
+        feeds.check(queries)
+        stream = feeds.listen(queries, request.headers.get("last-event-id"))
+        headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
+        return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
+
+    async def page(request: Request) -> Response:
+        if not request.url.path.endswith("/"):
+            # Below a prefix: what the page names is relative to it.
+            return RedirectResponse(str(request.url.replace(path=request.url.path + "/")))
+        return Response(_asset("mercury.analytics.web", "index.html"), media_type="text/html; charset=utf-8")
+
+    async def asset(request: Request) -> Response:
+        name = request.path_params["name"]
+        if name not in _ASSETS:
+            return _json({"detail": "there is no such file", "error": "NotFoundError"}, 404)
+        package, kind = _ASSETS[name]
+        return Response(_asset(package, name), media_type=kind, headers={"cache-control": "no-cache"})
+
+    async def health(_: Request) -> Response:
+        return _json({"status": "ok", "project": engine.project.name})
+
+    async def refuse(_: Request, error: Exception) -> Response:
+        assert isinstance(error, MercuryError)
+        document = {"detail": str(error), "error": type(error).__name__, "excerpt": error.excerpt}
+        return _json(document, _HTTP_STATUS.get(error.exit_code, 500))
+
+    return Starlette(
+        routes=[
+            Route("/v1/query", query, methods=["POST"]),
+            Route("/v1/models", models, methods=["GET"]),
+            Route("/v1/live", live, methods=["GET"]),
+            Route("/assets/{name}", asset, methods=["GET"]),
+            Route("/health", health, methods=["GET"]),
+            Route("/", page, methods=["GET"]),
+        ],
+        middleware=[Middleware(_SafeHeaders)],
+        exception_handlers={MercuryError: refuse},
+    )
+
+
+def describe(planner: Planner, name: str) -> dict[str, Any]:
+    """What can be asked of a model, JSON-ready."""
+    resolved = planner.model(name)
+    model = resolved.model
+    return {
+        "name": name,
+        "timezone": model.timezone,
+        "private": model.privacy is not None,
+        "grains": list(GRAINS),
+        "dimensions": [{"name": key, "type": str(kind)} for key, kind in resolved.dimensions.items()],
+        "metrics": [
+            {
+                "name": key,
+                "kind": metric.kind,
+                "number": not isinstance(metric, (TopK, Histogram)),
+                "definition": metric.to_dict() if isinstance(metric, Aggregate) else None,
+            }
+            for key, metric in model.metrics.items()
+        ],
+        "rollups": [
+            {"name": key, "grain": rollup.grain, "by": list(rollup.by)} for key, rollup in model.rollups.items()
+        ],
+    }
+
+
+class _Queue:
+    """Lets a few queries run, some more wait, and refuses the rest."""
+
+    def __init__(self) -> None:
+        self._slots: anyio.Semaphore | None = None
+        self._waiting = 0
+
+    async def __aenter__(self) -> None:
+        if self._slots is None:
+            self._slots = anyio.Semaphore(CONCURRENT)
+        if self._waiting >= QUEUED:
+            raise UnavailableError(f"{QUEUED} queries are waiting", fix="Try again in a second")
+        self._waiting += 1
+        try:
+            await self._slots.acquire()
+        finally:
+            self._waiting -= 1
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._slots is not None
+        self._slots.release()
+
+
+class _SafeHeaders:
+    """Adds to every answer what browsers must keep to. Not Starlette's base class, which holds back streams."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *_HEADERS.items()]
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)
+
+
+async def _body(request: Request) -> dict[str, Any]:
+    if not request.headers.get("content-type", "").startswith("application/json"):
+        # Pages of other origins may send forms and plain text without being asked, but not this.
+        raise UsageError("the body is not declared as JSON", fix="Send Content-Type: application/json")
+    data = b""
+    async for chunk in request.stream():
+        data += chunk
+        if len(data) > MAX_BODY_BYTES:
+            raise UsageError("the body is too large", fix=f"Send at most {MAX_BODY_BYTES} bytes")
+    try:
+        body = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise UsageError(f"the body is not JSON: {error}") from None
+    if not isinstance(body, dict):
+        raise UsageError("the body is not a JSON object", fix='Write {"query": "flights by carrier"}')
+    return body
+
+
+def _json(document: Mapping[str, Any], status: int = 200) -> Response:
+    return Response(orjson.dumps(document), status, media_type="application/json")
+
+
+def _asset(package: str, name: str) -> bytes:
+    return resources.files(package).joinpath(name).read_bytes()
+
+
+__all__ = ["POLICY", "build_app", "describe"]

@@ -1,0 +1,1 @@
+"""What the live page is made of; nothing of it comes from elsewhere."""
