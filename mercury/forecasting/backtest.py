@@ -8,13 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from mercury.forecasting.accuracy import mase, smape
-from mercury.forecasting.conformal import ENOUGH
 from mercury.forecasting.methods import COMBINED, NAIVE, forecast_all
 from mercury.forecasting.naive import naive_errors
 from mercury.forecasting.panel import Panel
 
 LEAST_FOLDS = 3
 MOST_FOLDS = 20
+ENOUGH = 200
+"""Scores over all series, steps and folds, for a quantile of 95 % that does not hang on one odd day."""
+
 LEAST_POINTS = 4
 """Points of a series before an origin, for a fold to count; two seasons where the panel is long enough for that."""
 
@@ -50,16 +52,18 @@ class Backtest:
 def backtest(panel: Panel, horizon: int, m: int, folds: int | None = None) -> Backtest:
     """Forecast from earlier origins, one horizon apart, and compare with what came.
 
-    ``folds`` None takes three, or as many more as give a single short series enough scores for its intervals. Series
-    that are too short for a fold are left out of it.
+    ``folds`` None takes three, or as many more as give few series enough scores for their intervals, from the later
+    half of the longest: what was known at much earlier origins is no guide to errors now. Series that are too short
+    for a fold are left out of it.
     """
-    wanted = folds if folds is not None else max(LEAST_FOLDS, math.ceil(ENOUGH / (horizon * len(panel))))
     longest = int(panel.lengths.max(initial=0))
+    late = min(MOST_FOLDS, longest // 2 // horizon)
+    wanted = max(LEAST_FOLDS, min(late, math.ceil(ENOUGH / (horizon * len(panel))))) if folds is None else folds
     least = 2 * m if m > 1 and longest >= 2 * m + horizon else LEAST_POINTS
     possible = (longest - least) // horizon
     errors: dict[str, list[tuple[np.ndarray, np.ndarray, np.ndarray]]] = {}
     scores = []
-    for fold in range(1, min(wanted, MOST_FOLDS if folds is None else wanted, possible) + 1):
+    for fold in range(1, min(wanted, possible) + 1):
         cut = panel.lengths - fold * horizon
         usable = np.flatnonzero(cut >= least)
         known = _only(panel.head(cut), usable)

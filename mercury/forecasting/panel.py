@@ -104,7 +104,7 @@ def make_panel(
     times : microseconds UTC.
     values : float64; NaN is a missing value.
     gaps : ``auto`` interpolates while at most a fifth of a series is missing and else refuses; ``zero`` means that
-        where there is no row, nothing happened.
+        where there is no row, nothing happened: so a series goes on to the panel's last time.
     duplicates : what to do with several rows of one series and time.
 
     Raises `DataError` with the row for values that are infinite, times off the grid, copies, and too many gaps.
@@ -168,7 +168,7 @@ def _without_copies(rows: _Rows, steps: np.ndarray, duplicates: Duplicates) -> t
             f"{int(again.sum()):,} rows repeat a time of their series: {rows.ids[rows.series[first]]!r} has two for "
             f"{to_iso(int(rows.times[first]))}",
             where=f"{rows.row(first)} and {int(rows.place[first + 1]) + 1:,}",
-            fix="Remove them, or say what they mean: --duplicates sum, mean or last",
+            fix="Remove them, name the column that tells series apart with --id, or say --duplicates sum, mean or last",
         )
     begins = np.concatenate([[True], ~again])
     group = np.cumsum(begins) - 1
@@ -184,16 +184,19 @@ def _without_copies(rows: _Rows, steps: np.ndarray, duplicates: Duplicates) -> t
 
 
 def _filled(rows: _Rows, steps: np.ndarray, frequency: Frequency, gaps: Gaps, has_ids: bool) -> Panel:
-    """Each series from its first to its last known value, every step there."""
+    """Each series from its first to its last known value, or the panel's last for ``zero``, every step there."""
     known = ~np.isnan(rows.values)
-    parts, starts, names, missing, filled = [], [], [], 0, 0
+    last = int(steps[known].max()) if known.any() else 0
+    parts, starts, names, early, missing, filled = [], [], [], [], 0, 0
     for number, mine in _by_series(rows.series):
         mine = mine[known[mine]]
         name = rows.ids[number]
         if not len(mine):
             rows.notes.append(f"{name!r} has no value at all and is left out")
             continue
-        start, end = int(steps[mine[0]]), int(steps[mine[-1]])
+        start, end = int(steps[mine[0]]), last if gaps == "zero" else int(steps[mine[-1]])
+        if end < last:
+            early.append(name)
         length = end - start + 1
         holes = length - len(mine)
         values = np.full(length, np.nan)
@@ -212,6 +215,11 @@ def _filled(rows: _Rows, steps: np.ndarray, frequency: Frequency, gaps: Gaps, ha
         names.append(name)
     if not parts:
         raise DataError("no series has a value", where=rows.where, fix="Name the column of values with --value")
+    if early:
+        rows.notes.append(
+            f"{len(early):,} of {len(parts):,} series end before the others and are forecast from there, "
+            f"as {early[0]!r}"
+        )
     if missing:
         how = "zero" if gaps == "zero" else "interpolation"
         rows.notes.append(f"{missing:,} missing steps in {filled:,} of {len(parts):,} series were filled by {how}")

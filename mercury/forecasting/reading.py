@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -64,25 +64,37 @@ def _read(path: Path) -> pa.Table:
     try:
         if path.suffix in (".parquet", ".pq"):
             return pq.read_table(path)
-        return pacsv.read_csv(path, convert_options=pacsv.ConvertOptions(strings_can_be_null=True))
+        parsing = pacsv.ParseOptions(delimiter=_delimiter(path))
+        return pacsv.read_csv(
+            path, parse_options=parsing, convert_options=pacsv.ConvertOptions(strings_can_be_null=True)
+        )
     except (pa.ArrowInvalid, OSError) as error:
         raise CorruptDataError(
             f"the file cannot be read: {str(error).splitlines()[0]}", where=str(path), fix="Write it as CSV or Parquet"
         ) from error
 
 
+def _delimiter(path: Path) -> str:
+    """What most often stands between the names of the first line."""
+    with path.open("rb") as file:
+        header = file.readline(1 << 20).decode("utf-8", errors="replace")
+    return max(",;\t|", key=header.count)
+
+
 def _find_time(table: pa.Table, where: str, taken: Sequence[str], notes: list[str]) -> str:
     free = [name for name in table.column_names if name not in taken]
     typed = [name for name in free if pa.types.is_temporal(table[name].type)]
-    readable = typed or [name for name in free if pa.types.is_string(table[name].type) and _parses(table[name])]
-    chosen = _by_name(readable, TIME_NAMES)
+    text = [name for name in free if pa.types.is_string(table[name].type) and _mostly(table[name], _is_time)]
+    years = [name for name in free if name.lower() == "year" and pa.types.is_integer(table[name].type)]
+    chosen = _by_name(typed or text or years, TIME_NAMES)
     if chosen is None:
         raise DataError(
             "no column holds times",
             where=f"{where}, columns {', '.join(table.column_names)}",
             fix="Name it with --time",
         )
-    notes.append(f"time is {chosen!r}: " + ("its type" if typed else "its text can be read as times"))
+    why = "its type" if typed else "its text can be read as times" if text else "its numbers are years"
+    notes.append(f"time is {chosen!r}: {why}")
     return chosen
 
 
@@ -92,6 +104,9 @@ def _find_value(table: pa.Table, where: str, taken: Sequence[str], notes: list[s
         for name in table.column_names
         if name not in taken and (pa.types.is_integer(table[name].type) or pa.types.is_floating(table[name].type))
     ]
+    if not numeric:  # a column of numbers with a few words in it: the words are what is wrong
+        free = [name for name in table.column_names if name not in taken and pa.types.is_string(table[name].type)]
+        numeric = [name for name in free if _mostly(table[name], _is_number)]
     chosen = _by_name(numeric, VALUE_NAMES) if len(numeric) != 1 else numeric[0]
     named = [name for name in numeric if name.lower() in VALUE_NAMES]
     if chosen is None or (len(numeric) > 1 and not named):
@@ -127,9 +142,24 @@ def _by_name(names: Sequence[str], usual: Sequence[str]) -> str | None:
     return ranked[0] if ranked else None
 
 
-def _parses(column: pa.ChunkedArray) -> bool:
+def _mostly(column: pa.ChunkedArray, test: Callable[[str], bool]) -> bool:
+    """Whether nine tenths of the first texts are of a kind, or all but one of a few: the others are then mistakes."""
+    texts = [text for text in column.slice(0, 500).to_pylist() if text is not None]
+    right = sum(map(test, texts))
+    return right > 0 and (right >= 0.9 * len(texts) or (len(texts) > 1 and right == len(texts) - 1))
+
+
+def _is_number(text: str) -> bool:
     try:
-        _as_timestamps(column.slice(0, 1000))
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_time(text: str) -> bool:
+    try:
+        _as_timestamps(pa.chunked_array([[text]]))
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         return False
     return True
@@ -145,6 +175,8 @@ def _as_timestamps(column: pa.ChunkedArray) -> pa.ChunkedArray:
 def _times(column: pa.ChunkedArray, name: str, where: str) -> tuple[np.ndarray, np.ndarray]:
     """Microseconds UTC, and which rows have one; a time without a zone is taken as it stands."""
     kind = column.type
+    if pa.types.is_integer(kind):
+        return _years(column, name, where)
     if not pa.types.is_temporal(kind) and not pa.types.is_string(kind):
         raise SchemaError(f"{name!r} is {kind}, not a time", where=where, fix="Name the column of times with --time")
     if not pa.types.is_timestamp(kind):
@@ -158,6 +190,19 @@ def _times(column: pa.ChunkedArray, name: str, where: str) -> tuple[np.ndarray, 
             ) from error  # fmt: skip
     micro = column.cast(pa.timestamp("us", tz=getattr(column.type, "tz", None))).cast(pa.int64())
     return micro.fill_null(0).to_numpy(), pc.is_valid(micro).to_numpy()
+
+
+def _years(column: pa.ChunkedArray, name: str, where: str) -> tuple[np.ndarray, np.ndarray]:
+    years = column.cast(pa.int64()).fill_null(1970).to_numpy()
+    wrong = np.flatnonzero((years < 1000) | (years > 2999))
+    if len(wrong):
+        raise DataError(
+            f"{years[wrong[0]]} is no year",
+            where=f"{where}, row {wrong[0] + 1:,}, column {name!r}",
+            fix="Write years as 2013, and other times as 2013-01-31 or 2013-01-31T12:00:00",
+        )
+    times = (years - 1970).astype("datetime64[Y]").astype("datetime64[us]").astype(np.int64)
+    return times, pc.is_valid(column).to_numpy()
 
 
 def _first_unreadable(column: pa.ChunkedArray) -> int:

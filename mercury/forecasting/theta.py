@@ -44,7 +44,7 @@ def forecast_theta(
             for t in range(n):
                 adjusted[t] = y[t] / shape[t % m] if multiplicative else y[t] - shape[t % m]
         alpha, theta, level = _fit(adjusted, alphas, thetas)
-        path = _forecast(adjusted, alpha, theta, level, horizon)
+        path = continue_path(adjusted, alpha, theta, level, horizon)
         for step in range(horizon):
             out[number, step] = path[step]
             if seasonal:
@@ -89,6 +89,28 @@ def best_level(
 
 
 @numba.njit(cache=True)
+def continue_path(
+    y: np.ndarray, alpha: float, theta: float, level: float, horizon: int
+) -> np.ndarray:  # pragma: no cover
+    """Each forecast becomes the next value, as the dynamic model has it."""
+    n = len(y)
+    path = np.empty(n + horizon)
+    path[:n] = y
+    mean, slope, intercept = y[0], 0.0, y[0]
+    level = alpha * y[0] + (1.0 - alpha) * level
+    decay, weight = 1.0 - alpha, 1.0 - 1.0 / theta
+    for t in range(1, n + horizon):
+        if t >= n:
+            path[t] = _ahead(level, decay, weight, alpha, slope, intercept)
+        level = alpha * path[t] + (1.0 - alpha) * level
+        slope = ((t - 1) * slope + 6.0 * (path[t] - mean) / (t + 1)) / (t + 2)
+        mean = (t * mean + path[t]) / (t + 1)
+        intercept = mean - (t + 2) / 2.0 * slope
+        decay *= 1.0 - alpha
+    return path[n:]
+
+
+@numba.njit(cache=True)
 def _ahead(
     level: float, decay: float, weight: float, alpha: float, slope: float, intercept: float
 ) -> float:  # pragma: no cover
@@ -120,23 +142,3 @@ def _fit(y: np.ndarray, alphas: np.ndarray, thetas: np.ndarray) -> tuple[float, 
                 best, theta, level = cost, q, start
         width, factor = width / 2.5, 1.0 + (factor - 1.0) / 2.5
     return alpha, theta, level
-
-
-@numba.njit(cache=True)
-def _forecast(y: np.ndarray, alpha: float, theta: float, level: float, horizon: int) -> np.ndarray:  # pragma: no cover
-    """Each forecast becomes the next value, as the dynamic model has it."""
-    n = len(y)
-    path = np.empty(n + horizon)
-    path[:n] = y
-    mean, slope, intercept = y[0], 0.0, y[0]
-    level = alpha * y[0] + (1.0 - alpha) * level
-    decay, weight = 1.0 - alpha, 1.0 - 1.0 / theta
-    for t in range(1, n + horizon):
-        if t >= n:
-            path[t] = _ahead(level, decay, weight, alpha, slope, intercept)
-        level = alpha * path[t] + (1.0 - alpha) * level
-        slope = ((t - 1) * slope + 6.0 * (path[t] - mean) / (t + 1)) / (t + 2)
-        mean = (t * mean + path[t]) / (t + 1)
-        intercept = mean - (t + 2) / 2.0 * slope
-        decay *= 1.0 - alpha
-    return path[n:]

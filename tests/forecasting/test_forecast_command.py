@@ -57,7 +57,7 @@ def test_carriers_as_json_with_the_irregular_ones_as_told(folder: Path) -> None:
     board = [(row["mase"], row["method"]) for row in document["leaderboard"]]
     assert board == sorted(board)
     assert {method for _, method in board} == {"SeasonalNaive", "DOTM", "DampedHoltWinters", "Combined"}
-    assert any("346 missing steps in 4 of 16 series were filled by zero" in note for note in document["notes"])
+    assert any("377 missing steps in 4 of 16 series were filled by zero" in note for note in document["notes"])
     assert {row["id"] for row in document["forecasts"]} >= {"UA", "OO"}
     assert set(document["forecasts"][0]) == {"id", "ds", "forecast", "lo-80", "hi-80"}
 

@@ -112,6 +112,41 @@ def test_holt_winters_is_that_of_the_textbook(multiplicative: bool, period: int)
     assert last == pytest.approx(seasons)
 
 
+@pytest.mark.parametrize("negative", [False, True])
+def test_holt_winters_carries_a_season_without_noise_on(negative: bool) -> None:
+    season = np.array([12.0, 8.0, 11.0, 9.0])
+    y = np.tile(season - 30.0 if negative else season * 3.0, 8)
+
+    made = METHODS["DampedHoltWinters"](panel_of(y), 6, 4)[0]
+
+    assert made == pytest.approx(np.tile(y[:4], 2)[:6], rel=1e-3)
+
+
+def test_holt_winters_damps_its_trend() -> None:
+    """With the state and parameters that were fitted, forecasts are level + (phi + … + phi^h) trend."""
+    made = METHODS["DampedHoltWinters"](panel_of(wave(60, 7, 3, 1.0)[:40]), 30, 1)[0]
+
+    steps = np.diff(made)
+    phi = steps[1:] / steps[:-1]
+    assert np.ptp(phi) < 1e-6
+    assert 0 < phi[0] < 1
+
+
+def test_each_theta_forecast_is_the_next_one_step_forecast_of_a_series_that_it_joins() -> None:
+    y, alpha, q, level = wave(30, 7, 11), 0.35, 2.5, 40.0
+    path = list(y)
+    for _ in range(5):
+        smoothed = level
+        for value in path:
+            smoothed = alpha * value + (1 - alpha) * smoothed
+        n = len(path)
+        slope, intercept = np.polyfit(np.arange(1, n + 1), path, 1)
+        left = (1 - alpha) ** n
+        path.append(smoothed + (1 - 1 / q) * (left * intercept + (1 - left * (1 - alpha)) / alpha * slope))
+
+    assert theta.continue_path(y, alpha, q, level, 5) == pytest.approx(path[30:])
+
+
 def test_a_season_is_found_where_it_is() -> None:
     seasonal, none = (
         panel_of(*(wave(90, 7, seed) for seed in range(6))),

@@ -77,6 +77,16 @@ def test_columns_are_chosen_and_the_choice_is_told(tmp_path: Path) -> None:
     assert panel.notes[3] == "frequency D: 10 of 10 neighbours are one step apart"
 
 
+def test_years_as_numbers_and_other_delimiters_are_read(tmp_path: Path) -> None:
+    path = write(tmp_path, "year;shop;sales\n" + "".join(f"{year};a;{year - 2000}\n" for year in range(2001, 2012)))
+
+    panel = read_panel(path)
+
+    assert (panel.frequency.name, panel.lengths.tolist()) == ("YS", [11])
+    assert panel.notes[0] == "time is 'year': its numbers are years"
+    assert forecast(panel, 1).table["ds"][0].as_py() == datetime(2012, 1, 1, tzinfo=UTC)
+
+
 def test_rows_in_any_order_give_the_same_answer(tmp_path: Path) -> None:
     rng = np.random.default_rng(2)
     days = pa.array(np.tile(np.datetime64("2026-01-01") + np.arange(50), 3))
@@ -96,11 +106,24 @@ def test_each_series_is_forecast_from_its_own_end() -> None:
     rows += [("short", first + timedelta(days=number), 5.0) for number in range(12)]
     table = pa.table({"id": [row[0] for row in rows], "ds": [row[1] for row in rows], "y": [row[2] for row in rows]})
 
-    made = forecast(read_panel(table), 2).table.to_pylist()
+    panel = read_panel(table)
+    made = forecast(panel, 2).table.to_pylist()
 
+    assert "1 of 2 series end before the others and are forecast from there, as 'short'" in panel.notes
     assert [(row["id"], row["ds"].day, row["ds"].month) for row in made] == [
         ("long", 31, 1), ("long", 1, 2), ("short", 13, 1), ("short", 14, 1)
     ]  # fmt: skip
+
+
+def test_where_nothing_happened_a_series_goes_on_to_the_end_of_the_panel() -> None:
+    days = [date(2026, 1, day) for day in (*range(1, 11), 3, 5)]
+    table = pa.table({"id": ["a"] * 10 + ["b"] * 2, "ds": days, "y": [1.0] * 12})
+
+    panel = read_panel(table, gaps="zero")
+
+    assert panel.series(1).tolist() == [1, 0, 1, 0, 0, 0, 0, 0]
+    assert panel.notes[-1] == "6 missing steps in 1 of 2 series were filled by zero"
+    assert [row["ds"].day for row in forecast(panel, 1).table.to_pylist()] == [11, 11]
 
 
 def test_gaps_are_filled_as_told(tmp_path: Path) -> None:
@@ -127,7 +150,7 @@ MISTAKES: list[tuple[str, dict[str, Any], type[MercuryError], str]] = [
         csv([*DAYS, "2026-01-03,40"]),
         {},
         DataError,
-        r"1 rows repeat a time of their series: 'value' has two for 2026-01-03.*row 3 and 11\)\. Remove them, or say",
+        r"1 rows repeat a time of their series: 'value' has two for 2026-01-03.*row 3 and 11\)\. Remove them, name",
     ),
     (
         csv([*DAYS, "2026-02-10,1"]),
@@ -149,7 +172,12 @@ MISTAKES: list[tuple[str, dict[str, Any], type[MercuryError], str]] = [
         "1 values are infinite.*row 3",
     ),
     (csv(["2026-01-01,1", "2026-01-02,many"]), {"value": "y"}, DataError, r"'many' is no number.*row 2, column 'y'"),
+    (csv(["2026-01-01,1", "2026-01-02,many"]), {}, DataError, r"'many' is no number.*row 2, column 'y'"),
     (csv(["2026-01-01,1", "soon,2"]), {"time": "ds"}, DataError, r"'soon' is no time.*row 2, column 'ds'"),
+    (csv(["2026-01-01,1", "soon,2"]), {}, DataError, r"'soon' is no time.*row 2, column 'ds'"),
+    (csv([*DAYS, "2026-01-11,1,2"]), {}, MercuryError, r"the file cannot be read: .*Expected 2 columns, got 3"),
+    ("year,y\n2012,1\n13,2\n", {}, DataError, r"13 is no year.*row 2, column 'year'"),
+    ("", {}, MercuryError, "the file cannot be read: Empty CSV"),
     (csv(["2026-01-01,1", ",2"]), {}, DataError, r"1 rows have no time.*row 2"),
     ("a,y\nx,1\n", {}, DataError, "no column holds times.*Name it with --time"),
     ("ds,a,b\n2026-01-01,1,2\n", {}, DataError, "2 columns hold numbers.*Say which one to forecast with --value"),
