@@ -9,6 +9,7 @@ from mercury import (
     Bounds,
     Budget,
     Count,
+    CountDistinct,
     Entity,
     FeatureService,
     FeatureView,
@@ -21,6 +22,9 @@ from mercury import (
     PrivacyPolicy,
     Project,
     Quantile,
+    Ratio,
+    Rollup,
+    SemanticModel,
     Stream,
     Sum,
     Window,
@@ -179,6 +183,28 @@ delay_risk = Model(
     trainer=LightGBM(params={"num_leaves": 31, "learning_rate": 0.1, "min_data_in_leaf": 100}, rounds=150),
 )
 
+traffic = SemanticModel(
+    "traffic",
+    source=flights,
+    timezone="America/New_York",
+    where=DEPARTED,
+    dimensions={"carrier": "carrier", "origin": "origin", "plane": "tailnum"},
+    metrics={
+        "flights": Count(),
+        "late": Count(where="dep_delay > 15"),
+        "late_rate": Ratio("late", "flights"),
+        "mean_delay": Mean("dep_delay"),
+        "miles": Sum("distance"),
+        "p90_delay": Quantile("dep_delay", 0.9, accuracy=0.01),
+        "aircraft": CountDistinct("tailnum", exact=True),
+        "per_aircraft": Ratio("flights", "aircraft"),
+    },
+    rollups={
+        "daily": Rollup("day", by=["carrier", "origin"], metrics=["flights", "late_rate", "mean_delay", "miles"]),
+        "fleet": Rollup("day", by=["carrier"], metrics=["flights"], keys=["plane"]),
+    },
+)
+
 aircraft = PrivacyPolicy(
     "aircraft",
     source=flights,
@@ -202,6 +228,7 @@ project = Project(
         carrier_delay,
         origin_delay,
         delay_risk,
+        traffic,
         aircraft,
     ],
 )

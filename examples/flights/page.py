@@ -29,6 +29,7 @@ def write(story: Story) -> Path:
         _batch(story, found),
         _leaks(found),
         _served(found),
+        _metrics(found),
         _forecast(story, found),
         _private(found),
     ]
@@ -157,6 +158,41 @@ def _served(found: dict[str, Any]) -> str:
         caption=f"predictions; {served['differing']} of {served['values']:,} served feature values differ from the "
         "point-in-time join",
     )
+
+
+def _metrics(found: dict[str, Any]) -> str:
+    metrics = found["metrics"]
+    by_origin, by_month, *others = metrics["answers"]
+    tables = []
+    for answer in (by_origin, *others):
+        columns = list(answer["rows"][0])
+        rows = [[_cell(value) for value in row.values()] for row in answer["rows"]]
+        tables.append(table(columns, rows, caption=f"{answer['query']}  ({answer['route']})"))
+    first = by_month["rows"]
+    return section(
+        "Metrics are answered from rollups and the live tail",
+        chart(
+            [
+                Series(
+                    "flights", [str(row["month"])[:7] for row in first], [row["flights"] for row in first], form="bars"
+                )
+            ],
+            title="Flights by month",
+            y="flights by month",
+            height=180,
+        ),
+        *tables,
+        number=f"{metrics['differing']} of {metrics['queries']}",
+        caption="random queries differ from plain SQL over the rows",
+        text="Each was answered in two ways, the cheapest one and by rollups first: "
+        + ", ".join(f"{count} from {route}" for route, count in metrics["routes"].items()),
+    )
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:,.3f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _forecast(story: Story, found: dict[str, Any]) -> str:

@@ -22,7 +22,7 @@ from typing import Any
 import psutil
 from rich.console import Console
 
-from flights import aircraft, events, learning, live, outlook, page
+from flights import aircraft, events, learning, live, metrics, outlook, page
 from flights.board import Board, Step, summary
 from mercury.config import Settings, load_settings
 from mercury.definitions import Project
@@ -109,8 +109,10 @@ def run(options: Options) -> None:
         ("Spark on Ray joins flights, planes and weather", learning.join_raw_tables),
         ("Features as they were known, and the planted leaks", learning.build_features),
         ("A model is trained and registered", learning.train_model),
+        ("Rollups of the metrics are built", metrics.build),
         ("Later flights are predicted while events arrive", streaming.predict),
         ("The stream's tables equal a batch recomputation", streaming.verify),
+        ("Metrics are answered from rollups and the live tail", metrics.ask),
         ("Flights per day are forecast", outlook.forecast_flights),
         ("Questions about aircraft are answered within a budget", aircraft.ask_privately),
     ]
@@ -200,6 +202,7 @@ def _tell(story: Story, console: Console, written: Path) -> None:
         ("Model", f"{model['name']} version {model['version']}: AUC {model['auc']:.3f} on later examples"),
         ("Served", f"{served['count']:,} predictions, median {served['median_ms']:.1f} ms, AUC {served['auc']:.3f}; "
          f"{served['differing']} of {served['values']:,} feature values differ from the point-in-time join"),
+        ("Metrics", f"none of {found['metrics']['queries']} random queries differs from plain SQL over the rows"),
         ("Forecast", f"{found['forecast']['series']} carriers; " + ", ".join(
             f"{level} % intervals held {share:.1%}" for level, share in found["forecast"]["coverage"].items())),
         ("Private", f"epsilon {found['private']['ledger']:g} of {found['private']['budget']:g} spent in "

@@ -150,6 +150,16 @@ def test_every_run_left_its_lineage(story: dict[str, Any], state: Path) -> None:
     assert not [event for event in told if event["eventType"] == "FAIL"]
 
 
+def test_no_metric_differs_from_the_rows_whatever_way_it_was_answered(story: dict[str, Any]) -> None:
+    metrics = story["metrics"]
+    assert (metrics["queries"], metrics["differing"]) == (30, 0)
+    assert sum(metrics["routes"].values()) == 60
+    assert sum(count for route, count in metrics["routes"].items() if "rollup" in route) >= 5
+    assert sum(count for route, count in metrics["routes"].items() if "tail" in route) >= 3
+    by_origin = metrics["answers"][0]["rows"]
+    assert [row["origin"] for row in by_origin] == ["EWR", "JFK", "LGA"]
+
+
 def test_forecasts_hold_what_they_say(story: dict[str, Any]) -> None:
     forecast = story["forecast"]
     assert forecast["series"] >= 15
