@@ -21,6 +21,7 @@ from mercury.models import predictors
 from mercury.models.prediction import Prediction
 from mercury.models.serving import application
 from mercury.time import parse_instant
+from tests.listening import beyond_loopback, listening
 from tests.models.conftest import Risk
 
 ROOT = Path(__file__).parents[2]
@@ -228,9 +229,9 @@ def test_only_loopback_is_listened_on_and_a_taken_port_is_named(server: str, ris
 
     port = urlparse(server).port
     assert port is not None
-    listening = _listening()
-    assert ("127.0.0.1", port) in listening
-    assert [place for place in listening if place[0] not in ("127.0.0.1", "::ffff:127.0.0.1", "::1")] == []
+    places = listening()
+    assert ("127.0.0.1", port) in places
+    assert beyond_loopback(places) == []
     with pytest.raises(PortInUseError, match=f"port {port} is taken"), serving(risk.settings, port=port):
         raise AssertionError("nothing may be served on a taken port")
     assert call(server, "GET", "/v2/health/live") == (200, {"live": True})
@@ -253,16 +254,6 @@ def test_the_shipped_configuration_is_rays() -> None:
 def test_an_argument_that_the_application_does_not_have_is_refused() -> None:
     with pytest.raises(UsageError, match=r"'projct' is no argument of the application\. Did you mean 'project'\?"):
         application({"projct": "mercury_project.py"})
-
-
-def _listening() -> list[tuple[str, int]]:
-    """Where this process and its children listen: Serve's proxy and replicas, and the Ray below them."""
-    import psutil
-
-    here = psutil.Process()
-    ours = {each.pid for each in (here, *here.children(recursive=True))}
-    found = [part for part in psutil.net_connections("tcp") if part.status == psutil.CONN_LISTEN and part.pid in ours]
-    return [(part.laddr.ip, part.laddr.port) for part in found]
 
 
 def _free_port() -> int:

@@ -16,6 +16,7 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from mercury.errors import BrokerUnavailableError, ConflictError, NotFoundError, PortInUseError
 from mercury.runtime.kafka import KafkaBroker, create_topic, delete_topic, discover, list_topics, offsets
+from tests.listening import beyond_loopback, listening
 
 pytestmark = pytest.mark.kafka
 
@@ -55,6 +56,15 @@ def test_data_survives_a_stop_and_a_change_of_port(broker: KafkaBroker) -> None:
 
     assert sum(end for _, end in offsets(second.bootstrap, "kept").values()) == 3
     assert not psutil.pid_exists(first.pid) and second.pid != first.pid
+
+
+def test_it_listens_on_loopback_only(broker: KafkaBroker) -> None:
+    running = broker.start()
+
+    places = listening(running.pid)
+
+    assert {running.port, running.controller} <= {port for _, port in places}
+    assert beyond_loopback(places) == []
 
 
 def test_data_survives_a_crash(broker: KafkaBroker) -> None:

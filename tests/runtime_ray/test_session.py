@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 
-import psutil
 import pytest
 
 from mercury.errors import UnavailableError
@@ -16,6 +15,7 @@ from mercury.runtime.session import (
     ray_data_preset,
     ray_session,
 )
+from tests.listening import beyond_loopback, listening
 
 
 def test_environment_names_this_python_and_finds_java(tmp_path: object) -> None:
@@ -39,15 +39,9 @@ def test_a_session_inside_a_session_is_the_same_one(ray_local: RaySession) -> No
 
 @pytest.mark.ray
 def test_a_local_ray_listens_on_loopback_only(ray_local: RaySession) -> None:
-    family = psutil.Process().children(recursive=True)
-    listening = [
-        (process.name(), connection.laddr.ip)
-        for process in [psutil.Process(), *family]
-        for connection in process.net_connections("tcp")
-        if connection.status == psutil.CONN_LISTEN
-    ]
-    assert len(listening) > 5
-    assert [entry for entry in listening if entry[1] not in ("127.0.0.1", "::ffff:127.0.0.1", "::1")] == []
+    places = listening()
+    assert len(places) > 5
+    assert beyond_loopback(places) == []
 
 
 @pytest.mark.ray

@@ -9,12 +9,15 @@ from pathlib import Path
 
 import pytest
 
+ROOT = Path(__file__).parents[2]
+
 # RayDP and the tests' own Spark would share one JVM in this process.
 SCRIPT = """
 import json, os, pathlib, signal, sys, time
 from mercury.errors import DeadlineExceededError
 from mercury.runtime.session import LOCAL, ray_session
 from mercury.runtime.spark import spark_deadline, spark_session
+from tests.listening import beyond_loopback, listening
 
 mark = pathlib.Path(sys.argv[1])
 
@@ -40,6 +43,7 @@ with ray_session(address=LOCAL, num_cpus=4, object_store_bytes=256 << 20):
     except DeadlineExceededError as error:
         found["too big"] = [str(error), time.monotonic() - began]
     with spark_session("lossy", executors=1, cores=1, memory="512m") as spark:
+        found["beyond loopback"] = beyond_loopback(listening())
         found["zone"] = spark.conf.get("spark.sql.session.timeZone")
         found["sum"] = sum(spark.range(0, 1000, numPartitions=4).rdd.mapPartitions(dies_once).collect())
         try:
@@ -56,11 +60,13 @@ print(json.dumps(found))
 @pytest.mark.slow
 def test_spark_on_ray(tmp_path: Path) -> None:
     mark = tmp_path / "killed"
-    run = subprocess.run([sys.executable, "-c", SCRIPT, str(mark)], capture_output=True, text=True, timeout=200)
+    command = [sys.executable, "-c", SCRIPT, str(mark)]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200)
     assert run.returncode == 0, run.stderr[-3000:]
     found = json.loads(run.stdout.splitlines()[-1])
     assert mark.exists() and found["sum"] == sum(range(1000))
     assert found["zone"] == "UTC"
+    assert found["beyond loopback"] == []
     message, seconds = found["too big"]
     assert "no Spark executor of 1 × 64 CPUs and 1g registered within 6 s (too_big). Ray has" in message
     assert seconds < 60

@@ -7,14 +7,18 @@ import contextlib
 import os
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
 
 from mercury.errors import DeadlineExceededError, NotFoundError, UnavailableError, UsageError
 from mercury.runtime.submission import JobClient, JobFailedError, JobRun, submission_id
+from tests.listening import beyond_loopback, listening
 
 SERVER = """
 import sys
@@ -42,10 +46,27 @@ def job_server() -> Iterator[tuple[subprocess.Popen[str], str]]:
 
 
 @pytest.fixture(scope="module")
-def client() -> Iterator[JobClient]:
-    """A client of a cluster that another process runs; it needs no Ray in this one."""
-    with job_server() as (_, address):
-        yield JobClient(address)
+def cluster() -> Iterator[tuple[int, str]]:
+    """A cluster that another process runs: that process's number, and the address of the job server."""
+    with job_server() as (server, address):
+        yield server.pid, address
+
+
+@pytest.fixture(scope="module")
+def client(cluster: tuple[int, str]) -> JobClient:
+    """A client of that cluster; it needs no Ray in this process."""
+    return JobClient(cluster[1])
+
+
+@pytest.mark.ray
+def test_nobody_else_can_send_a_job(cluster: tuple[int, str]) -> None:
+    pid, address = cluster
+
+    with pytest.raises(urllib.error.HTTPError, match="401"):
+        urllib.request.urlopen(f"{address}/api/jobs/", timeout=30)
+    places = listening(pid)
+    assert urlsplit(address).port in {port for _, port in places}
+    assert beyond_loopback(places) == []
 
 
 def test_ids_are_stable_and_distinct() -> None:
