@@ -15,10 +15,16 @@ their number; the usual limits of PSI (0.1, 0.2) are for ten."""
 
 @dataclass(frozen=True)
 class Partition:
-    """``of``: the part of each slot, from 0; ``names``: what each part holds, for people."""
+    """A division of slots into parts.
+
+    ``of`` is the part of each slot, from 0; ``names`` say what each holds, for people; ``faults`` are the parts that a
+    broken source likes to fill: the missing, the infinite, the unseen, and zero; ``absent`` are these without zero.
+    """
 
     of: np.ndarray
     names: tuple[str, ...]
+    faults: np.ndarray
+    absent: np.ndarray
 
     def add_up(self, counts: np.ndarray) -> np.ndarray:
         """Counts by part, from counts by slot; further dimensions before the last are kept."""
@@ -72,7 +78,12 @@ def _labelled(column: Column, numbers: np.ndarray) -> Partition:
     for part in range(len(found)):
         slots = np.flatnonzero(of == part)
         names.append(column.name_of(int(slots[0])) if len(slots) == 1 else _span(column, slots))
-    return Partition(of, tuple(names))
+    absent = [0, column.missing - 1, column.missing]
+    if not isinstance(column, Numbers):
+        absent = [column.unseen, column.missing]
+    zero = column.atom_slots[np.array(column.atoms) == 0.0].tolist() if isinstance(column, Numbers) else []
+    places = np.arange(len(found))
+    return Partition(of, tuple(names), np.isin(places, of[absent + zero]), np.isin(places, of[absent]))
 
 
 def _span(column: Column, slots: np.ndarray) -> str:

@@ -1,0 +1,110 @@
+"""Labels that come late: joined to their predictions, and how many are to be expected by now.
+
+A label belongs to the prediction with the same entity keys that was made last before what it tells of; so the label of
+a flight belongs to what was predicted of that flight. What is not known after the horizon counts as missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mercury.errors import SchemaError, did_you_mean
+
+PREDICTION_ID, EVENT_TIME, KNOWN_AT, LABEL = "prediction_id", "event_time", "known_at", "label"
+
+
+def join_labels(predictions: pa.Table, labels: pa.Table, keys: Sequence[str], *, horizon: int) -> pa.Table:
+    """For each prediction, in order: ``prediction_id``, ``label`` (float64) and ``known_at``, null while not known.
+
+    Parameters
+    ----------
+    predictions : ``prediction_id``, the key columns and ``event_time`` (timestamp: when the prediction is of).
+    labels : the key columns, ``event_time``, ``label`` (0 or 1) and ``known_at``, when the label came; one that came
+        before its event counts as known at once. Of labels of one event the one that came last counts.
+    horizon : microseconds; the first event at or after the prediction counts, if it and its label are within.
+    """
+    for table, names in (
+        (predictions, (PREDICTION_ID, EVENT_TIME, *keys)),
+        (labels, (EVENT_TIME, LABEL, KNOWN_AT, *keys)),
+    ):
+        for name in names:
+            if name not in table.column_names:
+                raise SchemaError(f"there is no column {name!r} to join by", fix=did_you_mean(name, table.column_names))
+    asked, told = _instants(predictions[EVENT_TIME]), _instants(labels[EVENT_TIME])
+    known = np.maximum(_instants(labels[KNOWN_AT]), told)
+    mine, theirs = _codes(predictions, labels, keys)
+    order = np.lexsort((-known, told, theirs))
+    times, ranks = np.unique(np.r_[asked, told], return_inverse=True)
+    sorted_places = theirs[order] * len(times) + ranks[len(asked) :][order]
+    place = np.searchsorted(sorted_places, mine * len(times) + ranks[: len(asked)])
+    found = np.minimum(place, max(len(order) - 1, 0))
+    if not len(order):
+        nothing = pa.nulls(predictions.num_rows, pa.float64())
+        at = pa.nulls(predictions.num_rows, pa.timestamp("us", "UTC"))
+        return pa.table({PREDICTION_ID: predictions[PREDICTION_ID], LABEL: nothing, KNOWN_AT: at})
+    row = order[found]
+    fits = (
+        (place < len(order)) & (theirs[row] == mine) & (told[row] - asked <= horizon) & (known[row] - asked <= horizon)
+    )
+    values = labels[LABEL].cast(pa.float64()).to_numpy()[row]
+    return pa.table(
+        {
+            PREDICTION_ID: predictions[PREDICTION_ID],
+            LABEL: pa.array(values, mask=~fits | np.isnan(values)),
+            KNOWN_AT: pa.array(known[row], mask=~fits).cast(pa.timestamp("us", "UTC")),
+        }
+    )
+
+
+@dataclass(frozen=True)
+class Maturity:
+    """Share of the labels that are known within each lag: ``lags`` in microseconds, rising, and ``shares`` at them."""
+
+    lags: np.ndarray
+    shares: np.ndarray
+
+    def at(self, lags: np.ndarray) -> np.ndarray:
+        """The share known within each of these lags; beyond the last that was seen, the last share."""
+        place = np.searchsorted(self.lags, lags, side="right") - 1
+        return np.where(place >= 0, self.shares[np.maximum(place, 0)] if len(self.shares) else 0.0, 0.0)
+
+
+def maturity(asked: np.ndarray, known: np.ndarray, *, now: int, horizon: int) -> Maturity:
+    """How fast labels come, from predictions of which some are too young to have theirs.
+
+    ``asked`` and ``known`` are int64 microseconds, ``known`` -1 while there is no label. Source: Kaplan and Meier,
+    "Nonparametric estimation from incomplete observations", JASA 53, 1958; a prediction without a label is censored at
+    its age, or at the horizon.
+    """
+    here = known >= 0
+    lag = np.where(here, np.maximum(known - asked, 0), np.minimum(np.maximum(now - asked, 0), horizon))
+    lags = np.unique(lag[here])
+    at_risk = len(lag) - np.searchsorted(np.sort(lag), lags, side="left")
+    came = np.searchsorted(np.sort(lag[here]), lags, side="right") - np.searchsorted(np.sort(lag[here]), lags, "left")
+    return Maturity(lags, 1 - np.cumprod(1 - came / np.maximum(at_risk, 1)))
+
+
+def _instants(column: pa.ChunkedArray) -> np.ndarray:
+    return pc.cast(column.cast(pa.timestamp("us", "UTC")), pa.int64()).fill_null(-1).to_numpy()
+
+
+def _codes(predictions: pa.Table, labels: pa.Table, keys: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Equal numbers for equal keys; a null equals nothing."""
+    rows = predictions.num_rows + labels.num_rows
+    codes, null = np.zeros(rows, np.int64), np.zeros(rows, bool)
+    for name in keys:
+        kind = predictions[name].type
+        both = pa.chunked_array([*predictions[name].chunks, *labels[name].cast(kind).chunks], kind)
+        encoded = both.combine_chunks().dictionary_encode()
+        indices = encoded.indices.fill_null(0).to_numpy()
+        null |= both.is_null().to_numpy()
+        codes = np.unique(codes * (len(encoded.dictionary) + 1) + indices, return_inverse=True)[1]
+    mine, theirs = codes[: predictions.num_rows].copy(), codes[predictions.num_rows :].copy()
+    top = int(codes.max(initial=0)) + 1
+    mine[null[: predictions.num_rows]], theirs[null[predictions.num_rows :]] = top, top + 1
+    return mine, theirs

@@ -1,0 +1,172 @@
+"""Quality with labels and without: scikit-learn's figures, late labels, and an estimate that holds while it may."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+from sklearn import metrics
+from sklearn.isotonic import IsotonicRegression
+
+from mercury.errors import SchemaError
+from mercury.observability.performance import Calibration, calibrate, estimate, join_labels, maturity, realised
+from mercury.time import DAY, HOUR
+
+SEED = 7
+AT = pa.timestamp("us", "UTC")
+
+
+@given(st.lists(st.tuples(st.sampled_from([0.0, 1.0]), st.sampled_from([0.0, 0.1, 0.5, 0.5001, 0.9, 1.0])), min_size=1))
+@settings(max_examples=150, deadline=None)
+def test_realised_quality_is_scikit_learns(rows: list[tuple[float, float]]) -> None:
+    labels, scores = (np.array(column) for column in zip(*rows, strict=True))
+    found = realised(labels, scores)
+    yes = scores >= 0.5
+
+    assert found["accuracy"] == pytest.approx(metrics.accuracy_score(labels, yes))
+    assert found["brier"] == pytest.approx(np.mean((labels - scores) ** 2))
+    if labels.min() != labels.max():
+        assert found["auc"] == pytest.approx(metrics.roc_auc_score(labels, scores))
+    else:
+        assert found["auc"] is None
+    if yes.any() or labels.any():
+        assert found["f1"] == pytest.approx(metrics.f1_score(labels, yes, zero_division=0))
+    else:
+        assert found["f1"] is None
+
+
+def test_the_estimate_is_the_mean_over_labels_drawn_by_the_probabilities() -> None:
+    """Each row counts as positive with weight p and as negative with 1 - p; scikit-learn takes such weights."""
+    random = np.random.default_rng(SEED)
+    scores = np.round(random.beta(0.6, 2.0, 3_000), 3)
+    found = estimate(scores, Calibration(None, 0.0, 0.0))
+    twice, weight = np.r_[np.ones(3_000), np.zeros(3_000)], np.r_[scores, 1 - scores]
+    both, yes = np.r_[scores, scores], np.r_[scores, scores] >= 0.5
+
+    assert found["auc"] == pytest.approx(metrics.roc_auc_score(twice, both, sample_weight=weight), abs=1e-12)
+    assert found["accuracy"] == pytest.approx(metrics.accuracy_score(twice, yes, sample_weight=weight), abs=1e-12)
+    assert found["f1"] == pytest.approx(metrics.f1_score(twice, yes, sample_weight=weight), abs=1e-12)
+    assert found["brier"] == pytest.approx(metrics.brier_score_loss(twice, both, sample_weight=weight), abs=1e-12)
+
+
+def test_calibration_is_isotonic_where_it_helps_and_nothing_where_it_does_not() -> None:
+    random = np.random.default_rng(SEED)
+    truth = random.random(20_000)
+    labels = (random.random(20_000) < truth).astype(float)
+
+    off = calibrate(labels, truth**2)
+    grid = np.linspace(0, 1, 101)
+    theirs = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(truth**2, labels).predict(grid)
+    assert off.points is not None and off.error_after < off.error_before / 5
+    np.testing.assert_allclose(off(grid), theirs, atol=1e-12)
+    assert calibrate(labels, truth).error_before < 0.02
+    assert calibrate(np.ones(500), np.linspace(0, 1, 500)).points is None
+    assert calibrate(labels[:5], truth[:5]).points is None
+
+
+def test_without_labels_the_estimate_follows_the_inputs_within_its_band() -> None:
+    """Under covariate shift the band holds what is realised about as often as it says."""
+    random = np.random.default_rng(SEED)
+    held = {"auc": 0, "accuracy": 0}
+    for draw in range(200):
+        scores = random.beta(1.0 + draw / 100, 2.0, 500)
+        labels = (random.random(500) < scores).astype(float)
+        expected, seen = estimate(scores, Calibration(None, 0.0, 0.0)), realised(labels, scores)
+        for name in held:
+            held[name] += expected[f"{name}_low"] <= seen[name] <= expected[f"{name}_high"]  # type: ignore[operator]
+
+    assert held["accuracy"] >= 180 and held["auc"] >= 180
+
+
+def test_nothing_served_has_no_quality() -> None:
+    assert set(realised(np.empty(0), np.empty(0)).values()) == {None}
+    assert set(estimate(np.empty(0), Calibration(None, 0.0, 0.0)).values()) == {None}
+    assert estimate(np.ones(3), Calibration(None, 0.0, 0.0))["auc"] is None
+
+
+def predictions(*rows: tuple[str, str | None, int]) -> pa.Table:
+    """Predictions by id, key and time."""
+    ids, keys, times = zip(*rows, strict=True)
+    return pa.table({"prediction_id": ids, "k": pa.array(keys, pa.string()), "event_time": pa.array(times).cast(AT)})
+
+
+def labels_of(*rows: tuple[str | None, int, float, int]) -> pa.Table:
+    """Labels by key, event time, value and when they were known."""
+    keys, times, values, known = zip(*rows, strict=True) if rows else ((), (), (), ())
+    return pa.table(
+        {
+            "k": pa.array(keys, pa.string()),
+            "event_time": pa.array(times, pa.int64()).cast(AT),
+            "label": pa.array(values, pa.float64()),
+            "known_at": pa.array(known, pa.int64()).cast(AT),
+        }
+    )
+
+
+def test_a_label_joins_the_prediction_of_its_event_whenever_it_comes() -> None:
+    asked = predictions(("p1", "a", 0), ("p2", "a", 10), ("p3", "b", 0), ("p4", None, 0), ("p5", "a", 11))
+    told = labels_of(("a", 10, 1.0, 500), ("a", 0, 0.0, 3), ("c", 0, 1.0, 1), (None, 0, 1.0, 1))
+
+    found = join_labels(asked, told, ["k"], horizon=DAY)
+
+    assert found["prediction_id"].to_pylist() == ["p1", "p2", "p3", "p4", "p5"]
+    assert found["label"].to_pylist() == [0.0, 1.0, None, None, None]
+    assert found["known_at"].cast(pa.int64()).to_pylist() == [3, 500, None, None, None]
+
+
+def test_the_last_of_several_labels_of_one_event_counts_and_none_beyond_the_horizon() -> None:
+    asked = predictions(("early", "a", 0), ("late", "b", 0))
+    told = labels_of(("a", 5, 0.0, 10), ("a", 5, 1.0, 20), ("b", 5, 1.0, 2 * DAY))
+
+    assert join_labels(asked, told, ["k"], horizon=DAY)["label"].to_pylist() == [1.0, None]
+    assert join_labels(asked, told, ["k"], horizon=3 * DAY)["label"].to_pylist() == [1.0, 1.0]
+    assert join_labels(asked, labels_of(), ["k"], horizon=DAY)["label"].to_pylist() == [None, None]
+    with pytest.raises(SchemaError, match="no column 'key' to join by"):
+        join_labels(asked, told, ["key"], horizon=DAY)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["a", "b", None]), st.integers(0, 20)), min_size=1, max_size=12),
+    st.lists(
+        st.tuples(
+            st.sampled_from(["a", "b", None]), st.integers(0, 20), st.sampled_from([0.0, 1.0]), st.integers(0, 30)
+        ),
+        max_size=12,
+        unique_by=lambda row: (row[0], row[1], row[3]),
+    ),
+    st.integers(0, 25),
+)
+@settings(max_examples=200, deadline=None)
+def test_the_join_is_the_plain_search_for_each_prediction(asked, told, horizon) -> None:  # type: ignore[no-untyped-def]
+    served = predictions(*((f"p{place}", key, at) for place, (key, at) in enumerate(asked)))
+    found = join_labels(served, labels_of(*told), ["k"], horizon=horizon)["label"].to_pylist()
+
+    for (key, at), label in zip(asked, found, strict=True):
+        later = [row for row in told if row[0] == key and key is not None and row[1] >= at]
+        first = min((row[1] for row in later), default=None)
+        last = max((row for row in later if row[1] == first), key=lambda row: max(row[3], row[1]), default=None)
+        known = None if last is None else max(last[3], last[1])
+        fits = last is not None and last[1] - at <= horizon and known - at <= horizon  # type: ignore[operator]
+        ties = {row[2] for row in later if row[1] == first and max(row[3], row[1]) == known}
+        assert label in ties if fits else label is None
+
+
+def test_the_maturity_curve_is_kaplan_and_meiers() -> None:
+    random = np.random.default_rng(SEED)
+    asked = random.integers(0, 10 * DAY, 800)
+    lag = random.exponential(20 * HOUR, 800).astype(np.int64) // HOUR * HOUR
+    now = 10 * DAY
+    known = np.where(asked + lag < now, asked + lag, -1)
+
+    found = maturity(asked, known, now=now, horizon=5 * DAY)
+
+    here = known >= 0
+    data = stats.CensoredData(uncensored=lag[here], right=np.minimum(now - asked, 5 * DAY)[~here])
+    theirs = stats.ecdf(data).cdf
+    at = np.arange(1, 60) * HOUR
+    np.testing.assert_allclose(found.at(at), theirs.evaluate(at), atol=1e-9)
+    assert found.at(np.array([-1]))[0] == 0.0
+    assert maturity(asked, np.full(800, -1), now=now, horizon=DAY).at(at).max() == 0.0
