@@ -27,14 +27,16 @@ def test_addresses_and_ports_are_those_of_the_code(tmp_path: Path) -> None:
     from mercury.runtime.kafka import broker
     from mercury.runtime.metrics import endpoint
 
-    serve = cli.get_command(click.Context(cli), "serve")
-    assert serve is not None
-    (port,) = [option.default for option in serve.params if option.name == "port"]
+    def port(name: str) -> object:
+        command = cli.get_command(click.Context(cli), name)
+        assert command is not None
+        return next(option.default for option in command.params if option.name == "port")
 
     assert "Loopback is `127.0.0.1`." in PAGE
     default = load_settings(tmp_path / "mercury_project.py", {}).host
     assert {broker.HOST, endpoint.HOST, head.LOOPBACK, default} == {"127.0.0.1"}
-    assert f"the setting `host` (loopback), port {port} or `--port`" in row("models and features")
+    assert f"the setting `host` (loopback), port {port('serve')} or `--port`" in row("models and features")
+    assert f"the setting `host` (loopback), port {port('live')} or `--port`" in row("metrics and live page")
     assert "`MERCURY_HOST`" in PAGE
 
 
@@ -47,11 +49,13 @@ def test_ports_of_the_cluster_are_those_of_its_file() -> None:
 
 
 def test_limits_of_requests_are_those_of_the_services() -> None:
+    import mercury.analytics.http as analytics
     from mercury.features import http
     from mercury.models import inference, protocol
 
     text = " ".join(PAGE.split())
-    assert f"more than {inference.MAX_BYTES >> 20} MiB (models) or {http.MAX_BODY_BYTES >> 20} MiB (features)" in text
+    assert f"more than {inference.MAX_BYTES >> 20} MiB (models), {http.MAX_BODY_BYTES >> 20} MiB (features)" in text
+    assert f"{analytics.MAX_BODY_BYTES >> 20} MiB (metrics)" in text
     assert f"more than {http.MAX_ROWS:,} rows" in text
     assert protocol.MAX_ROWS == http.MAX_ROWS
 
