@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from mercury.errors import UsageError
 from mercury.forecasting.backtest import Backtest, backtest, naive_scale
-from mercury.forecasting.conformal import measured_coverage, quantiles
+from mercury.forecasting.conformal import calibrate, measured_coverage, quantiles
 from mercury.forecasting.methods import COMBINED, forecast_all
 from mercury.forecasting.panel import Panel
 from mercury.forecasting.seasonality import detect_season
@@ -149,11 +149,14 @@ def _with_intervals(
     columns["forecast"] = _nullable(made.ravel())
     coverage: dict[int, float] = {}
     least = np.array([panel.series(number).min() for number in range(len(panel))])
+    if tested.folds:
+        scores, factor = calibrate(tested.scores)
+        scale = scale * factor
     for level in levels:
         share = level / 100
         if tested.folds:
-            reach = quantiles(np.concatenate(tested.scores), share)
-            coverage[level] = measured_coverage(list(tested.scores), share)
+            reach = quantiles(scores, share)
+            coverage[level] = measured_coverage(tested.scores, share)
         else:
             reach, coverage[level] = np.full(horizon, np.inf), math.nan
         with np.errstate(invalid="ignore"):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mercury.forecasting import forecast
-from mercury.forecasting.conformal import measured_coverage, quantiles
+from mercury.forecasting.conformal import PRIOR_FOLDS, calibrate, factors, measured_coverage, quantiles
 from tests.forecasting.test_kernels import panel_of
 
 
@@ -35,6 +35,32 @@ def test_steps_with_enough_scores_have_a_quantile_of_their_own() -> None:
 
     assert quantiles(scores, 0.5).tolist() == [31.0, 310.0]
     assert len(set(quantiles(scores[:20], 0.5).tolist())) == 1
+
+
+def test_a_series_that_was_hard_to_forecast_gets_wider_intervals_and_a_lonely_one_the_same() -> None:
+    folds = [np.array([[1.0, 1.0], [3.0, 3.0], [np.nan, np.nan]])] * 4
+
+    scores, factor = calibrate(folds)
+
+    # The mean error is 2: the series are half and one and a half as hard, each shrunk by four folds of 1.
+    assert factor == pytest.approx([(PRIOR_FOLDS + 4 * 0.5) / (PRIOR_FOLDS + 4), (PRIOR_FOLDS + 6) / 8, 1.0])
+    assert scores[0] == pytest.approx([1 / ((PRIOR_FOLDS + 1.5) / 7)] * 2)
+    assert factors([fold[:1] for fold in folds], 1).tolist() == [1.0]
+    assert factors([np.zeros((2, 3))], 2).tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("seed", [7, 8])
+def test_series_that_calmed_down_and_series_that_grew_wild_are_both_near_the_level(seed: int) -> None:
+    """Half of the series lost half of their noise, the others gained as much; naive errors alone hold 95 % and 64 %."""
+    rng = np.random.default_rng(seed)
+    calmer = np.where(np.arange(120) < 80, 2.0, 1.0)
+    series = 100 + rng.normal(0, 1, (400, 120)) * np.repeat([calmer, 4 - calmer], 200, axis=0)
+    made = forecast(panel_of(*series[:, :-7]), 7, season=1, levels=[80])
+
+    low, high = (made.table[f"{end}-80"].to_numpy().reshape(400, 7) for end in ("lo", "hi"))
+    held = ((low <= series[:, -7:]) & (series[:, -7:] <= high)).reshape(2, -1).mean(axis=1)
+    assert 0.8 < held[0] < 0.92
+    assert 0.67 < held[1] < 0.8
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
