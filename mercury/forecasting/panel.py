@@ -20,6 +20,9 @@ Duplicates = Literal["refuse", "sum", "mean", "last"]
 MOST_MISSING = 0.2
 """Share of a series that may be filled without being asked."""
 
+LARGEST = 1e100
+"""The sum of the squares of larger values may not be a number any more."""
+
 
 @dataclass(frozen=True)
 class Panel:
@@ -149,10 +152,10 @@ def _sorted(ids: pa.Array | None, times: np.ndarray, values: np.ndarray, where: 
 
 
 def _require_finite(rows: _Rows) -> None:
-    infinite = np.flatnonzero(np.isinf(rows.values))
+    infinite = np.flatnonzero(np.abs(rows.values) > LARGEST)
     if len(infinite):
         raise DataError(
-            f"{len(infinite):,} values are infinite",
+            f"{len(infinite):,} values are infinite, or larger than {LARGEST:.0e}",
             where=rows.row(infinite[0]),
             fix="Write what was measured, or nothing",
         )

@@ -12,6 +12,7 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from mercury.errors import CorruptDataError, DataError, NotFoundError, SchemaError, UsageError, did_you_mean
+from mercury.forecasting.frequency import ON_GRID
 from mercury.forecasting.panel import Duplicates, Gaps, Panel, make_panel
 
 TIME_NAMES = ("ds", "time", "date", "datetime", "timestamp", "month", "day", "week", "hour", "period", "year", "ts")
@@ -47,7 +48,7 @@ def read_panel(
     value = value or _find_value(table, where, [name for name in (time, id) if name], notes)
     id = id or _find_id(table, time, value, notes)
     values = _numbers(table[value], value, where)
-    times, kept = _times(table[time], time, where)
+    times, kept = _times(_wall_days(table[time], notes), time, where)
     if not kept.all():
         missing = int((~kept).sum())
         first = int(np.flatnonzero(~kept)[0])
@@ -190,6 +191,19 @@ def _times(column: pa.ChunkedArray, name: str, where: str) -> tuple[np.ndarray, 
             ) from error  # fmt: skip
     micro = column.cast(pa.timestamp("us", tz=getattr(column.type, "tz", None))).cast(pa.int64())
     return micro.fill_null(0).to_numpy(), pc.is_valid(micro).to_numpy()
+
+
+def _wall_days(column: pa.ChunkedArray, notes: list[str]) -> pa.ChunkedArray:
+    """Days of a time zone as they stand on its calendar, so that summer time does not move them; else as it was."""
+    zone = getattr(column.type, "tz", None)
+    if zone in (None, "UTC"):
+        return column
+    wall = pc.local_timestamp(column)
+    midnight = pc.equal(wall, pc.floor_temporal(wall, unit="day"))
+    if (pc.mean(midnight).as_py() or 0) < ON_GRID:
+        return column
+    notes.append(f"times are days of {zone}, and are given as they stand there")
+    return wall
 
 
 def _years(column: pa.ChunkedArray, name: str, where: str) -> tuple[np.ndarray, np.ndarray]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
@@ -85,6 +86,21 @@ def test_years_as_numbers_and_other_delimiters_are_read(tmp_path: Path) -> None:
     assert (panel.frequency.name, panel.lengths.tolist()) == ("YS", [11])
     assert panel.notes[0] == "time is 'year': its numbers are years"
     assert forecast(panel, 1).table["ds"][0].as_py() == datetime(2012, 1, 1, tzinfo=UTC)
+
+
+def test_days_of_a_time_zone_stay_days_over_summer_time_and_hours_stay_hours() -> None:
+    zone = ZoneInfo("America/New_York")
+    days = [datetime(2026, 2, 20, tzinfo=zone) + timedelta(days=number) for number in range(40)]
+    hours = [datetime(2026, 3, 7, tzinfo=UTC) + timedelta(hours=number) for number in range(72)]
+    kind = pa.timestamp("us", tz="America/New_York")
+
+    daily = read_panel(pa.table({"ds": pa.array(days, kind), "y": [1.0] * 40}))
+    hourly = read_panel(pa.table({"ds": pa.array(hours, kind), "y": [1.0] * 72}))
+
+    assert (daily.frequency.name, daily.lengths.tolist()) == ("D", [40])
+    assert "times are days of America/New_York, and are given as they stand there" in daily.notes
+    assert forecast(daily, 1).table["ds"][0].as_py() == datetime(2026, 4, 1, tzinfo=UTC)
+    assert (hourly.frequency.name, hourly.lengths.tolist()) == ("h", [72])
 
 
 def test_rows_in_any_order_give_the_same_answer(tmp_path: Path) -> None:
@@ -171,6 +187,7 @@ MISTAKES: list[tuple[str, dict[str, Any], type[MercuryError], str]] = [
         DataError,
         "1 values are infinite.*row 3",
     ),
+    (csv(["2026-01-01,1", "2026-01-02,-1e300"]), {}, DataError, r"infinite, or larger than 1e\+100.*row 2"),
     (csv(["2026-01-01,1", "2026-01-02,many"]), {"value": "y"}, DataError, r"'many' is no number.*row 2, column 'y'"),
     (csv(["2026-01-01,1", "2026-01-02,many"]), {}, DataError, r"'many' is no number.*row 2, column 'y'"),
     (csv(["2026-01-01,1", "soon,2"]), {"time": "ds"}, DataError, r"'soon' is no time.*row 2, column 'ds'"),
