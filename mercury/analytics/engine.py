@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from mercury.config import Settings
 
 KEPT_ANSWERS = 256
-"""Answers that are kept for the same question about the same data."""
+"""Answers that are kept by default."""
 
 KEPT_ANSWER_BYTES = 1 << 20
 """Larger answers are not kept."""
@@ -108,10 +108,19 @@ class Planner:
     Parameters
     ----------
     costs : what reading costs; the measured ones unless a test wants others.
+    kept_answers : how many answers are kept for the same question about the same data.
     """
 
-    def __init__(self, project: Project, settings: Settings, *, costs: Costs = MEASURED) -> None:
+    def __init__(
+        self,
+        project: Project,
+        settings: Settings,
+        *,
+        costs: Costs = MEASURED,
+        kept_answers: int = KEPT_ANSWERS,
+    ) -> None:
         self.project, self.settings, self.costs = project, settings, costs
+        self._kept_answers = kept_answers
         self._lake = Lake(settings.lake)
         self._models = {part.name: part for part in project.of(SemanticModel)}
         self._resolved: dict[str, ResolvedModel] = {}
@@ -187,7 +196,7 @@ class Planner:
         if answer.table.nbytes <= KEPT_ANSWER_BYTES:
             with self._lock:
                 self._answers[repr(key)] = answer
-                while len(self._answers) > KEPT_ANSWERS:
+                while len(self._answers) > self._kept_answers:
                     self._answers.popitem(last=False)
         return answer
 

@@ -74,10 +74,10 @@ class Part:
     def __str__(self) -> str:
         span = f"from {_iso(self.start) or 'the first'} to {_iso(self.end) or 'the last'}"
         if self.kind == "rollup":
-            return f"rollup {self.rollup}: {self.reads} cells {span}"
+            return f"rollup {self.rollup}: {self.reads:,} cells {span}"
         if self.kind == "tail":
-            return f"live tail after rollup {self.rollup}: {self.reads} rows {span}"
-        return f"raw rows: {self.reads} {span}"
+            return f"live tail after rollup {self.rollup}: {self.reads:,} rows {span}"
+        return f"raw rows: {self.reads:,} {span}"
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Business questions from rollups, and from the base table by DuckDB."""
