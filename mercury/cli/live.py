@@ -15,25 +15,14 @@ def live(project_file: Path | None, port: int) -> None:
 
     It listens on the loopback unless the setting `host` says otherwise, and asks nobody who they are.
     """
-    import socket
-
-    import uvicorn
-
     from mercury.analytics import Planner
-    from mercury.analytics.http import build_app
+    from mercury.analytics.server import address, bound, run
     from mercury.config import load_settings
-    from mercury.errors import PortInUseError
     from mercury.projects import load_project
 
     settings = load_settings(project_file)
-    app = build_app(Planner(load_project(settings.project), settings))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1))
-    with socket.socket() as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((settings.host, port))
-        except OSError as error:
-            fix = "Choose another one with --port"
-            raise PortInUseError(f"port {port} is taken", where=settings.host, fix=fix) from error
-        click.echo(f"Page: http://{settings.host}:{port}/   Queries: http://{settings.host}:{port}/v1/query", err=True)
-        server.run(sockets=[listener])
+    planner = Planner(load_project(settings.project), settings)
+    with bound(settings.host, port) as listener:
+        url = address(listener)
+        click.echo(f"Page: {url}/   Queries: {url}/v1/query", err=True)
+        run(planner, listener)

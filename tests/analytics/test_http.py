@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import socket
 import threading
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -16,11 +13,12 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-import uvicorn
 
 from mercury import PrivacyPolicy, Project
 from mercury.analytics import Planner
-from mercury.analytics.http import MAX_BODY_BYTES, build_app
+from mercury.analytics.http import MAX_BODY_BYTES
+from mercury.analytics.server import bound, serving_metrics
+from mercury.errors import PortInUseError
 from tests.analytics.world import Feed, events, model, project, random_events, settings_in
 
 ROWS = random_events(11, 3000, "2013-07-01", "2013-07-03")
@@ -28,31 +26,19 @@ POLICY = PrivacyPolicy("people", source=events, unit="id")
 SECRET = replace(model, name="secret", rollups={}, privacy=POLICY)
 
 
-@contextlib.contextmanager
-def serving(planner: Planner) -> Iterator[str]:
-    """The application under uvicorn on a free port, in a thread."""
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(build_app(planner), log_level="warning", timeout_graceful_shutdown=1))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-    thread.start()
-    ends = time.monotonic() + 20
-    while not server.started:
-        assert time.monotonic() < ends
-        time.sleep(0.01)
-    try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join(20)
-
-
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     settings = settings_in(tmp_path_factory.mktemp("http"))
     Feed(settings).commit(ROWS)
-    with serving(Planner(Project("sky", [events, model, POLICY, SECRET]), settings)) as url:
+    with serving_metrics(Planner(Project("sky", [events, model, POLICY, SECRET]), settings)) as url:
         yield url
+
+
+def test_a_taken_port_is_named(server: str) -> None:
+    port = int(server.rpartition(":")[2])
+
+    with pytest.raises(PortInUseError, match=f"port {port} is taken"), bound("127.0.0.1", port):
+        raise AssertionError("nothing may listen there")
 
 
 def post(url: str, body: Any, **headers: str) -> tuple[int, bytes, Any]:
@@ -159,7 +145,7 @@ def test_every_answer_keeps_browsers_from_loading_anything_else(server: str, pat
 
 def test_a_feed_sends_answers_when_rows_come_and_not_again_what_was_seen(tmp_path: Path) -> None:
     settings = settings_in(tmp_path)
-    with serving(Planner(project, settings)) as url:
+    with serving_metrics(Planner(project, settings)) as url:
         address = f"{url}/v1/live?q=flights&q=flights%20by%20carrier"
         (waiting,) = read_events(address, 1)
         feed = Feed(settings)

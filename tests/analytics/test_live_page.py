@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 
 from mercury.analytics import Planner, build_rollups
+from mercury.analytics.server import serving_metrics
 from tests.analytics.chromium import chromium
-from tests.analytics.test_http import serving
 from tests.analytics.world import Feed, project, random_events, settings_in
 
 ROWS = random_events(12, 4000, "2013-07-01", "2013-07-03")
@@ -21,7 +21,7 @@ def test_tiles_move_while_events_arrive(tmp_path: Path) -> None:
     build_rollups(project, settings, "air")
     browser = tmp_path / "browser"
     browser.mkdir()
-    with serving(Planner(project, settings)) as url, chromium(browser) as page:
+    with serving_metrics(Planner(project, settings)) as url, chromium(browser) as page:
         page.open(f"{url}/?by=hour&group=carrier")
         page.until("document.querySelector('#tile-flights output')?.textContent === '2,000'")
         line = page.evaluate("document.querySelector('#tile-flights path').getAttribute('d')")
@@ -53,7 +53,7 @@ def test_values_are_shown_as_text_and_inline_scripts_do_not_run(tmp_path: Path) 
     Feed(settings).commit(rows.set_column(place, "carrier", [[evil] * rows.num_rows]))
     browser = tmp_path / "browser"
     browser.mkdir()
-    with serving(Planner(project, settings)) as url, chromium(browser) as page:
+    with serving_metrics(Planner(project, settings)) as url, chromium(browser) as page:
         page.open(f"{url}/?group=carrier")
         page.until("document.querySelectorAll('#groups tr').length === 1")
 
@@ -69,7 +69,7 @@ def test_the_page_waits_for_the_first_rows(tmp_path: Path) -> None:
     settings = settings_in(tmp_path)
     browser = tmp_path / "browser"
     browser.mkdir()
-    with serving(Planner(project, settings)) as url, chromium(browser) as page:
+    with serving_metrics(Planner(project, settings)) as url, chromium(browser) as page:
         page.open(url)
         page.until("document.querySelector('#origin').textContent.includes('has no rows yet')")
         threading.Thread(target=Feed(settings).commit, args=[ROWS.slice(0, 7)]).start()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import socket
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pyarrow as pa
@@ -96,3 +98,20 @@ def test_arrow_streams_can_be_read_from_a_pipe(folder: Path) -> None:
     about = pa.ipc.open_stream(io.BytesIO(done.stdout)).schema.metadata[b"mercury.answer"]
 
     assert json.loads(about)["source"]["version"] == 1
+
+
+def test_live_serves_until_it_is_ended(folder: Path) -> None:
+    program = str(Path(sys.executable).with_name("mercury"))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    process = subprocess.Popen([program, "live", "--port", str(port)], cwd=folder, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stderr is not None
+        assert process.stderr.readline().startswith(f"Page: http://127.0.0.1:{port}/ ")
+        # The socket is bound before the line is printed; the first request waits for the application.
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=30) as answer:
+            assert json.load(answer) == {"status": "ok", "project": "sky"}
+    finally:
+        process.terminate()
+        assert process.wait(20) in (0, -15)
