@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -220,3 +221,42 @@ def test_a_sum_beyond_64_bits_is_an_error_not_a_wrong_number(settings: Settings)
     build_rollups(project, settings, "air")
     with pytest.raises(DataError, match="beyond 64 bits"):
         Planner(project, settings, costs=ROLLUPS_FIRST).answer("s")
+
+
+def test_answers_are_of_one_epoch_while_epochs_and_builds_go_on(settings: Settings) -> None:
+    feed = Feed(settings)
+    feed.commit(ROWS.slice(0, 100))
+    planner = Planner(project, settings, costs=ROLLUPS_FIRST, kept_answers=0)
+    found: list[tuple[int | None, int, int, str]] = []
+    failures: list[BaseException] = []
+    ended = threading.Event()
+
+    def ask() -> None:
+        try:
+            while not ended.is_set():
+                answer = planner.answer("flights, planes")
+                flights, planes = (answer.table[name][0].as_py() for name in ("flights", "planes"))
+                found.append((answer.explain.epoch, flights, planes, answer.explain.route))
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=ask) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for number in range(1, 17):
+        feed.commit(ROWS.slice(100 * number, 100))
+        if number % 4 == 1:
+            build_rollups(project, settings, "air", "daily")
+        if number % 6 == 0:
+            feed.compact()
+    ended.set()
+    for thread in threads:
+        thread.join(60)
+
+    assert failures == []
+    tails = ROWS["tail"].to_pylist()
+    for epoch, flights, planes, route in found:
+        assert epoch is not None and flights == 100 * (epoch + 1), (epoch, route)
+        assert planes == len(set(tails[:flights]) - {None}), (epoch, route)
+    assert len({epoch for epoch, *_ in found}) > 5
+    assert any("live tail" in route for *_, route in found)

@@ -18,7 +18,10 @@ from mercury.analytics import MetricQuery
 from mercury.config import Settings, load_settings
 from mercury.definitions import CountDistinct, Derived, Last, Min, Ratio, Rollup, SemanticModel, StdDev
 from mercury.lake import Lake
-from mercury.tables import Table, Transaction
+from mercury.streaming.epochs import EpochPlan
+from mercury.streaming.sinks.base import EpochOutput
+from mercury.streaming.sinks.delta import DeltaSink
+from mercury.tables import Table
 from mercury.time import HOUR, MINUTE, parse_instant
 
 ZONE = "America/New_York"
@@ -126,10 +129,11 @@ def random_events(seed: int, count: int, start: str, end: str) -> pa.Table:
 
 
 class Feed:
-    """Commits epochs of events to the stream's table as streaming does."""
+    """Commits epochs of events to the stream's table by streaming's own sink."""
 
     def __init__(self, settings: Settings) -> None:
         self.uri = Lake(settings.lake).stream_rows("events")
+        self._sink = DeltaSink(Lake(settings.lake), "events")
         self.offsets = {0: 0, 1: 0}
         self.epoch = -1
 
@@ -144,9 +148,21 @@ class Feed:
             self.offsets[number] += int(held.sum())
         placed = rows.append_column("_partition", pa.array(partition.astype(np.int32)))
         placed = placed.append_column("_offset", pa.array(offset))
-        table = Table.create(self.uri, placed.schema, exist_ok=True)
-        provenance = {"job": "stream/events", "epoch": self.epoch}
-        table.append(placed, transaction=Transaction("stream/events", self.epoch), provenance=provenance)
+        job, nothing = "stream/events", placed.schema.empty_table()
+        self._sink.write(
+            EpochOutput(
+                job,
+                self.epoch,
+                EpochPlan(job, self.epoch, {}, 0, 0),
+                0,
+                placed,
+                nothing,
+                nothing,
+                {},
+                {},
+                {"job": job, "epoch": self.epoch},
+            )
+        )
         return self.epoch
 
     def compact(self) -> None:
