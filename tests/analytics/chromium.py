@@ -57,7 +57,7 @@ class Page:
         """Wait until an expression holds; seconds that it took."""
         began = time.monotonic()
         while not self.evaluate(expression):
-            shown = self.evaluate("document.body.innerText")
+            shown = self.evaluate("document.body?.innerText ?? ''")
             assert time.monotonic() - began < seconds, f"{expression} does not hold: {shown}"
             time.sleep(0.02)
         return time.monotonic() - began

@@ -71,6 +71,6 @@ def test_the_page_waits_for_the_first_rows(tmp_path: Path) -> None:
     browser.mkdir()
     with serving_metrics(Planner(project, settings)) as url, chromium(browser) as page:
         page.open(url)
-        page.until("document.querySelector('#origin').textContent.includes('has no rows yet')")
+        page.until("document.querySelector('#origin')?.textContent.includes('has no rows yet')")
         threading.Thread(target=Feed(settings).commit, args=[ROWS.slice(0, 7)]).start()
         page.until("document.querySelector('#tile-flights output')?.textContent === '7'")
