@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from mercury.errors import DataError
-from mercury.expressions import Expression
+from mercury.expressions import Expression, duckdb_process, evaluate
 from mercury.summaries import SCALARS, Summary, SummarySpec
 from mercury.summaries.aggregates import Kept
 
@@ -29,32 +31,52 @@ def coarsened(
     spec : of the query: its keys and leaves.
     schema : of the source's rows, which decides the types of the state.
     cells : tables of a finer state that has at least these leaves.
-    keys : key of the spec to an expression over the key columns of the cells.
+    keys : key of the spec to a key column of the cells, or to an expression over one of them.
     where : condition on the key columns of the cells.
 
     Raises `DataError` for a sum that does not fit 64 bits.
     """
-    from mercury.expressions import duckdb_process
-
     states = spec.state_schema(schema)
     tables = {}
     with duckdb_process.cursor(threads=1, enable_external_access=False) as cursor:
         for name, state in states.items():
             held = cells[name]
             cursor.register("mercury_cells", held)
-            statement = _statement(name, spec, held.schema, keys, where)
+            groups, source = _groups(cursor, held, keys)
+            statement = _statement(name, spec, held.schema, groups, source, where)
             if statement is None:
                 tables[name] = state.empty_table()
                 continue
-            found = cursor.sql(statement).to_arrow_table()
-            tables[name] = _fitted(found, state)
+            tables[name] = _fitted(cursor.sql(statement).to_arrow_table(), state)
     return Summary(spec, tables)
 
 
-def _statement(name: str, spec: SummarySpec, held: pa.Schema, keys: Mapping[str, str], where: str | None) -> str | None:
-    listed = [
-        f"{Expression.parse(text).sql('duckdb', held)} AS {KEY}{place}" for place, text in enumerate(keys.values())
-    ]
+def _groups(cursor: duckdb.DuckDBPyConnection, held: pa.Table, keys: Mapping[str, str]) -> tuple[list[str], str]:
+    """SQL of each key, and what they are selected from.
+
+    Many cells share few times, and calendars are dear: the bucket of each time is computed once and joined.
+    """
+    groups, source = [], "mercury_cells"
+    for place, text in enumerate(keys.values()):
+        expression = Expression.parse(text)
+        if expression.tree.op == "column":
+            groups.append(expression.sql("duckdb", held.schema))
+            continue
+        (column,) = expression.columns
+        times = pa.table({column: pc.unique(held[column])})
+        buckets = times.append_column("bucket", evaluate({"bucket": expression}, times).column(0))
+        cursor.register(f"mercury_buckets_{place}", buckets.rename_columns(["mercury_time", "mercury_bucket"]))
+        groups.append(f"b{place}.mercury_bucket")
+        source += (
+            f" JOIN mercury_buckets_{place} AS b{place} ON {_quoted(column)} IS NOT DISTINCT FROM b{place}.mercury_time"
+        )
+    return groups, source
+
+
+def _statement(
+    name: str, spec: SummarySpec, held: pa.Schema, keys: Sequence[str], source: str, where: str | None
+) -> str | None:
+    listed = [f"{text} AS {KEY}{place}" for place, text in enumerate(keys)]
     by = [f"{KEY}{place}" for place in range(len(keys))]
     filtered = "" if where is None else f" WHERE {Expression.parse(where).sql('duckdb', held)}"
     if name != SCALARS:
@@ -63,7 +85,7 @@ def _statement(name: str, spec: SummarySpec, held: pa.Schema, keys: Mapping[str,
         listed += [f"{_quoted(sketch.cell.name)} AS c", f"{_quoted(sketch.value.name)} AS v"]
         return (
             f"SELECT {', '.join([*by, 'c'])}, {sketch.rule}(v) AS s FROM "
-            f"(SELECT {', '.join(listed)} FROM mercury_cells{filtered}) GROUP BY {', '.join([*by, 'c'])}"
+            f"(SELECT {', '.join(listed)} FROM {source}{filtered}) GROUP BY {', '.join([*by, 'c'])}"
         )
     columns = [column.name for kept in spec.rules.values() for column in kept.scalars]
     places = {column: f"s{place}" for place, column in enumerate(columns)}
@@ -71,7 +93,7 @@ def _statement(name: str, spec: SummarySpec, held: pa.Schema, keys: Mapping[str,
     if not listed:
         return None
     means = _means(spec, places, by)
-    inner = f"SELECT {', '.join(listed)} FROM mercury_cells{filtered}"
+    inner = f"SELECT {', '.join(listed)} FROM {source}{filtered}"
     if means:
         inner = f"SELECT *, {', '.join(means)} FROM ({inner})"
     merged = [text for kept in spec.rules.values() for text in _merged(kept, places)]

@@ -124,6 +124,7 @@ class Planner:
         self._lake = Lake(settings.lake)
         self._models = {part.name: part for part in project.of(SemanticModel)}
         self._resolved: dict[str, ResolvedModel] = {}
+        self._rollups: dict[str, list[RollupTable]] = {}
         self._local = threading.local()
         self._cells = _Cells(settings.memory_limit // 4)
         self._answers: OrderedDict[Any, Answer] = OrderedDict()
@@ -140,7 +141,9 @@ class Planner:
             fix = did_you_mean(name, self._models) if self._models else "Define a SemanticModel in the project file"
             raise NotFoundError(f"no semantic model is named {name!r}", fix=fix)
         if name not in self._resolved:
-            self._resolved[name] = resolve(self._models[name])
+            resolved = resolve(self._models[name])
+            self._rollups[name] = rollups_of(resolved, self._lake)
+            self._resolved[name] = resolved
         return self._resolved[name]
 
     def read(self, query: MetricQuery | Mapping[str, Any] | str, model: str | None = None) -> MetricQuery:
@@ -181,7 +184,7 @@ class Planner:
 
             return private_answer(asked, resolved, self.settings, principal)
         snapshot = self._source(resolved).snapshot()
-        rollups = [(table, self._coverage(table)) for table in rollups_of(resolved, self._lake)]
+        rollups = [(table, self._coverage(table)) for table in self._rollups[resolved.name]]
         key = (
             repr(asked),
             snapshot.version,
@@ -316,9 +319,19 @@ class _Cells:
             if key in self._held:
                 self._held.move_to_end(key)
                 return self._held[key]
-        cells = table.cells(coverage, name)
+        cells = _encoded(table.cells(coverage, name))
         with self._lock:
             self._held[key] = cells
             while sum(part.nbytes for part in self._held.values()) > self._limit and len(self._held) > 1:
                 self._held.popitem(last=False)
         return cells
+
+
+def _encoded(cells: pa.Table) -> pa.Table:
+    """Texts as numbers of a dictionary: less memory, and groups are found faster."""
+    texts = [pa.types.is_string(field.type) for field in cells.schema]
+    columns = [
+        column.combine_chunks().dictionary_encode() if is_text else column
+        for column, is_text in zip(cells.columns, texts, strict=True)
+    ]
+    return pa.table(columns, names=cells.column_names)

@@ -123,7 +123,7 @@ class RollupTable:
         by = {name: self.model.model.dimensions[name] for name in self.rollup.by}
         return SummarySpec({self.grain: bucket, **by}, self.model.kept(self.rollup), self._time)
 
-    @property
+    @cached_property
     def stored(self) -> SummarySpec:
         """The same over its own cells: what merges with what."""
         return SummarySpec([self.grain, *self.rollup.by], self.model.kept(self.rollup), self._time)

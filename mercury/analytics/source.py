@@ -153,6 +153,7 @@ class Source:
     model: ResolvedModel
     lake: Lake
     _table: Table | None = None
+    _last: Snapshot | None = None
 
     @property
     def uri(self) -> str:
@@ -175,7 +176,10 @@ class Source:
             epoch = self._table.transaction_version(f"stream/{self.model.model.source.name}")
         else:
             self._table.refresh()
-        return Snapshot(self.model, self._table, self._table.version, epoch)
+        if self._last is None or (self._last.version, self._last.epoch) != (self._table.version, epoch):
+            # While nothing is committed, what is known of the files stays known.
+            self._last = Snapshot(self.model, self._table, self._table.version, epoch)
+        return self._last
 
 
 @lru_cache(maxsize=16_384)
