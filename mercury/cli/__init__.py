@@ -24,6 +24,7 @@ COMMANDS = {
     "forecast": ("mercury.cli.forecast", "Forecast the series of a CSV or Parquet file."),
     "kafka": ("mercury.cli.kafka", "Start, stop and inspect the project's Kafka broker."),
     "live": ("mercury.cli.live", "Serve metrics and a live page, without Ray."),
+    "monitor": ("mercury.cli.monitor", "Watch models in service: drift, quality, alarms."),
     "plan": ("mercury.cli.project", "Show what `apply` would change."),
     "private": ("mercury.cli.private", "Ask about people with differential privacy, within a budget."),
     "quality": ("mercury.cli.quality", "Check data against a contract."),

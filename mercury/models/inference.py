@@ -10,7 +10,8 @@ Inputs are the entity keys of the model's feature service, one tensor each of sh
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 import orjson
@@ -30,9 +31,17 @@ _STATUS = {2: 400, 4: 404, 5: 422, 7: 503, 8: 409}
 
 
 def build_app(predictors: Mapping[str, Predictor] | Callable[[], Mapping[str, Predictor]]) -> FastAPI:
-    """The ASGI application that serves these predictors by model name."""
-    app = FastAPI(title="Mercury models", docs_url=None, redoc_url=None, openapi_url=None)
+    """The ASGI application that serves these predictors by model name; when it ends, what they captured is kept."""
     loaded = predictors() if callable(predictors) else predictors
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        for predictor in loaded.values():
+            if predictor.capture is not None:
+                await run_in_threadpool(predictor.capture.close)
+
+    app = FastAPI(title="Mercury models", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
     datatypes = {
         name: {key: datatype(kind) for key, kind in predictor.keys.items()} for name, predictor in loaded.items()
     }

@@ -33,6 +33,18 @@ class FeatureLookup(Protocol):
     def __call__(self, keys: Sequence[Mapping[str, Any]], now: int | None) -> Sequence[FeatureRow]: ...
 
 
+class Keeper(Protocol):
+    """Keeps what was answered, off the request path (`mercury.observability.Capture`)."""
+
+    def record(self, keys: Sequence[Mapping[str, Any]], now: int | None, predictions: Sequence[Prediction]) -> None:
+        """Take one request's rows, time and answers, without waiting for anything."""
+        ...
+
+    def close(self) -> None:
+        """Keep what was taken, and stop."""
+        ...
+
+
 @dataclass(frozen=True)
 class Prediction:
     """One answer and all that is needed to trace it back."""
@@ -52,10 +64,14 @@ class Predictor:
     model : the registered version to answer with.
     lookup : features by entity key.
     keys : name and type (as in a project's schema) of the entity key columns that a request must give, in order.
+    capture : where answers are kept for the monitor; None keeps none.
     """
 
-    def __init__(self, model: ModelVersion, lookup: FeatureLookup, keys: Mapping[str, str]) -> None:
+    def __init__(
+        self, model: ModelVersion, lookup: FeatureLookup, keys: Mapping[str, str], *, capture: Keeper | None = None
+    ) -> None:
         self.model = model
+        self.capture = capture
         self.keys = dict(keys)
         self._lookup = lookup
 
@@ -80,7 +96,10 @@ class Predictor:
         # One thread: a request has few rows, and starting threads costs more than the trees.
         scores = np.asarray(self.model.booster.predict(inputs, num_threads=1)) if len(rows) else np.empty(0)
         names = list(ids) if ids is not None else [uuid.uuid4().hex for _ in rows]
-        return [
+        answers = [
             Prediction(name, float(score), self.model.name, self.model.version, row)
             for name, score, row in zip(names, scores, rows, strict=True)
         ]
+        if self.capture is not None:
+            self.capture.record(keys, now, answers)
+        return answers

@@ -17,12 +17,13 @@ if TYPE_CHECKING:
     from mercury.config import Settings
     from mercury.definitions import Model, Project
     from mercury.models.registry import ModelVersion
+    from mercury.runtime.metrics import Recorder
 
 _log = logging.getLogger(__name__)
 
 
-def predictors(project: Project, settings: Settings) -> dict[str, Predictor]:
-    """A predictor for every model of the project, by name.
+def predictors(project: Project, settings: Settings, recorder: Recorder | None = None) -> dict[str, Predictor]:
+    """A predictor for every model of the project, by name; answers of a model that has a monitor are captured.
 
     Raises `NotFoundError` for a model without a champion, `DataError` for a champion of features that the project's
     service does not give. A champion that learned from other definitions of its features is served with a warning.
@@ -30,7 +31,9 @@ def predictors(project: Project, settings: Settings) -> dict[str, Predictor]:
     from mercury.definitions import Model
     from mercury.features import FeatureStore
     from mercury.models.registry import ModelRegistry
+    from mercury.observability.capture import capture_of
 
+    watched = _watched(project)
     reader = FeatureStore.of(settings).reader()
     registry = ModelRegistry(settings)
     loaded: dict[str, Predictor] = {}
@@ -44,7 +47,8 @@ def predictors(project: Project, settings: Settings) -> dict[str, Predictor]:
 
         champion = registry.load(model.name)
         _check_features(champion, model)
-        loaded[model.name] = Predictor(champion, lookup, _key_types(model))
+        capture = capture_of(model, champion, settings, recorder) if model.name in watched else None
+        loaded[model.name] = Predictor(champion, lookup, _key_types(model), capture=capture)
     return loaded
 
 
@@ -81,7 +85,9 @@ def application(args: Mapping[str, str]) -> Application:
 
         replica_on_loopback()
         settings = _settings(project, state)
-        return build_app(predictors(load_project(settings.project), settings))
+        loaded = load_project(settings.project)
+        recorder = _capture_recorder() if _watched(loaded) else None
+        return build_app(predictors(loaded, settings, recorder))
 
     @serve.deployment(name="ModelServer", max_ongoing_requests=64)
     @serve.ingress(build)
@@ -89,6 +95,20 @@ def application(args: Mapping[str, str]) -> Application:
         """Holds the ASGI application; requests go to it directly."""
 
     return ModelServer.bind()  # type: ignore[attr-defined]
+
+
+def _watched(project: Project) -> set[str]:
+    """Names of the models that a monitor of the project watches."""
+    from mercury.definitions import Monitor
+
+    return {monitor.model.name for monitor in project.of(Monitor) if monitor.model is not None}
+
+
+def _capture_recorder() -> Recorder:
+    from mercury.observability.capture import CAPTURE_METRICS
+    from mercury.runtime.metrics import shared_metrics
+
+    return shared_metrics(CAPTURE_METRICS)
 
 
 def _key_types(model: Model) -> dict[str, str]:

@@ -2,26 +2,38 @@
 
     reference = reference_profile(training)
     then, now = profile(training, reference), profile(served, reference)
-    compare(then, now).drifted              # columns that changed by more than the tolerance, for certain
+    compare(then, now).drifted                # columns that changed by more than the tolerance, for certain
 
-Everything up to `Capture` and `run_monitor` is pure and needs neither Ray nor a project.
+    run_monitor(project, "delay_watch", settings).alarms
+
+Everything but `Capture` and `run_monitor` is pure and needs neither Ray nor a project.
 """
 
+from mercury.observability.capture import Capture
 from mercury.observability.drift import ColumnDrift, DriftReport, compare
+from mercury.observability.monitor import last_report, run_monitor
 from mercury.observability.profiles import ColumnProfile, Profile, merge, profile
 from mercury.observability.reference import Reference, reference_profile
+from mercury.observability.results import Alarm, ColumnWindow, MonitorReport, WindowReport
 from mercury.observability.statistics import STATISTICS, Statistic
 
 __all__ = [
     "STATISTICS",
+    "Alarm",
+    "Capture",
     "ColumnDrift",
     "ColumnProfile",
+    "ColumnWindow",
     "DriftReport",
+    "MonitorReport",
     "Profile",
     "Reference",
     "Statistic",
+    "WindowReport",
     "compare",
+    "last_report",
     "merge",
     "profile",
     "reference_profile",
+    "run_monitor",
 ]

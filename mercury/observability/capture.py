@@ -19,10 +19,14 @@ import pyarrow as pa
 
 from mercury.definitions import arrow_schema
 from mercury.errors import MercuryError, UsageError
+from mercury.lake import Lake
 from mercury.runtime.metrics import Metric, Recorder, Update
 
 if TYPE_CHECKING:
+    from mercury.config import Settings
+    from mercury.definitions import Model
     from mercury.models.prediction import Prediction
+    from mercury.models.registry import ModelVersion
     from mercury.tables import Table
 
 _log = logging.getLogger(__name__)
@@ -70,6 +74,15 @@ def predictions_schema(keys: Mapping[str, str], features: Mapping[str, pa.DataTy
         if names.count(name) > 1:
             raise UsageError(f"{name!r} is the name of two columns of captured predictions", fix="Rename the feature")
     return pa.schema(fields)
+
+
+def capture_of(model: Model, version: ModelVersion, settings: Settings, recorder: Recorder | None = None) -> Capture:
+    """The capture of a model's predictions into its table in the lake."""
+    from mercury.observability.sources import feature_types, key_types
+
+    keys = key_types(model)
+    schema = predictions_schema(keys, feature_types(version))
+    return Capture(model.name, Lake(settings.lake).predictions(model.name), schema, list(keys), recorder=recorder)
 
 
 class Capture:
