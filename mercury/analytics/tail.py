@@ -10,6 +10,7 @@ over.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 
 from mercury.analytics.source import OFFSET, PARTITION, Snapshot
 from mercury.errors import NotFoundError
@@ -23,9 +24,11 @@ def beyond(positions: Mapping[int, int]) -> str:
     """Condition that a row came after these offsets; partitions that they do not name are all after."""
     if not positions:
         return "TRUE"
-    parts = [f"({PARTITION} = {partition} AND {OFFSET} >= {offset})" for partition, offset in sorted(positions.items())]
-    known = ", ".join(str(partition) for partition in sorted(positions))
-    return " OR ".join([*parts, f"{PARTITION} NOT IN ({known})"])
+    known = sorted(positions)
+    parts = [f"({PARTITION} = {partition} AND {OFFSET} >= {positions[partition]})" for partition in known]
+    # As ranges, which the statistics of a file can rule out.
+    gaps = [f"({PARTITION} > {low} AND {PARTITION} < {high})" for low, high in pairwise(known) if high > low + 1]
+    return " OR ".join([*parts, f"{PARTITION} < {known[0]}", *gaps, f"{PARTITION} > {known[-1]}"])
 
 
 def upto(positions: Mapping[int, int]) -> str:

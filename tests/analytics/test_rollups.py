@@ -6,11 +6,13 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pytest
 
 from mercury import Count, Project, Sum
 from mercury.analytics import Planner, build_rollups
+from mercury.analytics.tail import beyond
 from mercury.config import Settings
 from mercury.definitions import Rollup
 from mercury.errors import DataError, DefinitionError, NotFoundError, TableNotFoundError, UsageError
@@ -69,7 +71,20 @@ def test_rows_after_the_build_come_from_the_tail_and_answers_say_the_epoch(setti
     explain = planner.answer("flights").explain
 
     assert (explain.epoch, explain.version) == (epoch, 2)
-    assert explain.to_dict()["parts"][1]["kind"] == "tail"
+    tail = explain.to_dict()["parts"][1]
+    # Files of before the build are ruled out by their offsets, not only their rows.
+    assert (tail["kind"], tail["reads"]) == ("tail", ROWS.num_rows - 3000)
+
+
+def test_what_lies_beyond_offsets_is_told_for_known_new_and_left_out_partitions() -> None:
+    rows = pa.table({"_partition": [0, 0, 1, 2, 3, 3, 7], "_offset": [4, 5, 99, 0, 1, 2, 0]})
+
+    with duckdb.connect() as connection:
+        found = connection.sql(f"SELECT _partition, _offset FROM rows WHERE {beyond({0: 5, 3: 2, 1: 100})}").fetchall()
+        every = connection.sql(f"SELECT count(*) FROM rows WHERE {beyond({})}").fetchall()
+
+    assert found == [(0, 5), (2, 0), (3, 2), (7, 0)]
+    assert every == [(rows.num_rows,)]
 
 
 def test_a_rollup_until_a_time_leaves_the_rest_to_raw_rows(settings: Settings, feed: Feed) -> None:
