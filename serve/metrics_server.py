@@ -30,7 +30,9 @@ def app(args: Mapping[str, str]) -> Application:
         from mercury.analytics.http import build_app
         from mercury.config import load_settings
         from mercury.projects import load_project
+        from mercury.runtime.serving import replica_on_loopback
 
+        replica_on_loopback()
         settings = load_settings(project, {**os.environ, **state})
         return build_app(Planner(load_project(settings.project), settings))
 

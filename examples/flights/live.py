@@ -7,6 +7,7 @@ import signal
 import socket
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from mercury.errors import DataError, DeadlineExceededError
 from mercury.features import FeatureSink, FeatureStore
 from mercury.quality import load_contract, stream_check
 from mercury.runtime import ray_session
-from mercury.streaming import EpochProgress, FileSource, KafkaSource, Limits, Source, StreamJob, StreamReport
+from mercury.streaming import EpochProgress, FileSource, KafkaSource, Limits, Source, StreamJob
 from mercury.tables import Table
 from mercury.time import to_iso
 
@@ -106,8 +107,11 @@ class LiveStream:
         model = story.project.get(Model, "delay_risk")
         port = _free_port()
         shown.say("starting the services")
-        url = story.services.enter_context(serving(story.settings, port=port))
+        applications = ["features", "models", *(["analytics"] if story.options.keep else [])]
+        url = story.services.enter_context(serving(story.settings, applications, port=port))
         story.outcome["addresses"] |= {"models": f"{url}/v2/models/{model.name}", "features": f"{url}/features"}
+        if story.options.keep:
+            story.outcome["addresses"]["metrics, live"] = f"{url}/analytics/"
         requests = FlightRequests(url, model, self._flights)
         at = story.options.learned_until
         end = int(self._feed.delivered[-1])
@@ -130,7 +134,8 @@ class LiveStream:
     def verify(self, story: Story, shown: Step) -> None:
         """Drain the stream and compare all its tables with a recomputation by other means."""
         self._stop()
-        report = self._job_run(drain=True)
+        self._job = replace(self._job)
+        report = self._job.run("end", drain=True)
         lake, name = story.lake, self._stream.name
         rows = Table.open(lake.stream_rows(name)).read()
         late = Table.open(lake.stream_late(name)).read() if Table.exists(lake.stream_late(name)) else None
@@ -185,17 +190,10 @@ class LiveStream:
         """Deliver the feed up to event ``stop`` and wait until the job has committed all of it."""
         if stop <= self._delivered:
             return
-        if self._story.options.source == "files":
-            self._replayer.deliver(stop)
-            self._delivered = stop
-            self._job_run()
-            return
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run_for_good, name="stream", daemon=True)
-            self._thread.start()
-            self._story.services.callback(self._stop)
         for low in range(self._delivered, stop, 20_000):
             self._replayer.deliver(min(low + 20_000, stop))
+            # A folder of files is a source once there is one in it.
+            self._stream_on()
             shown.say(f"{min(low + 20_000, stop):,} events delivered, {self._events:,} committed")
         self._delivered = stop
         deadline = time.monotonic() + DEADLINE_SECONDS
@@ -206,6 +204,13 @@ class LiveStream:
                     raise DeadlineExceededError(f"{self._events:,} of {stop:,} events in {DEADLINE_SECONDS:.0f} s")
         if self._failure is not None:
             raise self._failure
+
+    def _stream_on(self) -> None:
+        """Start the job's thread, the first time."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run_for_good, name="stream", daemon=True)
+            self._thread.start()
+            self._story.services.callback(self._stop)
 
     def _run_for_good(self) -> None:
         try:
@@ -220,12 +225,6 @@ class LiveStream:
             self._job.stop()
             self._thread.join()
             self._thread = None
-
-    def _job_run(self, *, drain: bool = False) -> StreamReport:
-        from dataclasses import replace
-
-        self._job = replace(self._job)
-        return self._job.run("end", drain=drain)
 
     def _on_epoch(self, progress: EpochProgress) -> None:
         with self._reached:

@@ -19,6 +19,7 @@ from mercury import (
     Max,
     Mean,
     Model,
+    Monitor,
     PrivacyPolicy,
     Project,
     Quantile,
@@ -183,6 +184,15 @@ delay_risk = Model(
     trainer=LightGBM(params={"num_leaves": 31, "learning_rate": 0.1, "min_data_in_leaf": 100}, rounds=150),
 )
 
+delay_watch = Monitor(
+    "delay_watch",
+    model=delay_risk,
+    timezone="America/New_York",
+    watch={"dep_delay": "dep_delay"},
+    watch_where=DEPARTED,
+    label_horizon="2d",
+)
+
 traffic = SemanticModel(
     "traffic",
     source=flights,
@@ -228,6 +238,7 @@ project = Project(
         carrier_delay,
         origin_delay,
         delay_risk,
+        delay_watch,
         traffic,
         aircraft,
     ],

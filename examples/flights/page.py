@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pyarrow as pa
 
-from mercury.charts import Series, chart, facts, page, section, table
+from mercury.charts import Mark, Series, Span, chart, facts, page, section, table
 from mercury.tables import Table
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ def write(story: Story) -> Path:
         _batch(story, found),
         _leaks(found),
         _served(found),
+        _monitor(found),
         _metrics(found),
         _forecast(story, found),
         _private(found),
@@ -158,6 +161,66 @@ def _served(found: dict[str, Any]) -> str:
         caption=f"predictions; {served['differing']} of {served['values']:,} served feature values differ from the "
         "point-in-time join",
     )
+
+
+def _monitor(found: dict[str, Any]) -> str:
+    watched = found["monitor"]
+    days, quality = watched["days"], watched["quality"]
+    when = [_instant(day["start"]) for day in days]
+    weeks = [_instant(week["start"]) for week in quality]
+    fault, raised = _instant(watched["fault"]), _instant(watched["raised"])
+    marked = {"spans": [Span(fault, when[-1], "delays lost")], "marks": [Mark(raised, "alarm")]}
+    what, then, now = watched["changed"]
+
+    def auc(source: str, name: str = "auc") -> list[float | None]:
+        return [None if week[source] is None else week[source].get(name) for week in quality]
+
+    evidence = [max(0.0, math.log10(max(day["evidence"], 1.0))) for day in days]
+    return section(
+        "The monitor finds the day on which the feed went wrong",
+        chart(
+            [Series("orders of magnitude", when, evidence)],
+            title="Evidence that something has changed, by day",
+            y=f"evidence, log10; an alarm from {math.log10(watched['run_length_days']):.1f} on",
+            zero=True,
+            height=200,
+            **marked,
+        ),
+        chart(
+            [Series("moved", when, [None if day["moved"] is None else 100 * day["moved"] for day in days])],
+            title="The greatest change of one share among departure delays, by day",
+            y="percentage points",
+            zero=True,
+            height=180,
+            **marked,
+        ),
+        chart(
+            [
+                Series(
+                    "estimated without labels, 95 % band",
+                    weeks,
+                    auc("estimated"),
+                    auc("estimated", "auc_low"),
+                    auc("estimated", "auc_high"),
+                ),
+                Series("realised by labels", weeks, auc("realised"), form="points"),
+            ],
+            title="Quality of the predictions, by labels and estimated without",
+            y="AUC of the period that begins here",
+            height=200,
+            **marked,
+        ),
+        number=f"{watched['days_to_alarm']:.1f} days",
+        caption="from the fault to the alarm; none in the days before",
+        text=f"From the shaded day on, one departure in ten is sent with a delay of 0 instead of its own; no event "
+        f"breaks its contract. The alarm names {', '.join(watched['alarms'][-1]['columns'])}: {what} from {then:.1%} "
+        f"to {now:.1%}. While nothing changes, an alarm comes once in {watched['run_length_days'] / 365.25:.0f} years "
+        f"or less often. {watched['captured']:,} predictions were captured off the request path.",
+    )
+
+
+def _instant(text: str) -> datetime:
+    return datetime.fromisoformat(text)
 
 
 def _metrics(found: dict[str, Any]) -> str:

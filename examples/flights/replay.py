@@ -87,7 +87,10 @@ class FileReplayer:
                 "value": pa.array(self._feed.values[rows], pa.binary()),
             }
         )
-        pq.write_table(records, self._folder / f"delivery-{self._files:05d}.parquet", row_group_size=50_000)
+        # The job looks into the folder while files are written: it may see whole ones only.
+        unfinished = self._folder / f"delivery-{self._files:05d}.part"
+        pq.write_table(records, unfinished, row_group_size=50_000)
+        unfinished.rename(unfinished.with_suffix(".parquet"))
         self._at, self._files = stop, self._files + 1
 
     def close(self) -> None:

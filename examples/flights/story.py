@@ -22,7 +22,7 @@ from typing import Any
 import psutil
 from rich.console import Console
 
-from flights import aircraft, events, learning, live, metrics, outlook, page
+from flights import aircraft, events, learning, live, metrics, outlook, page, watching
 from flights.board import Board, Step, summary
 from mercury.config import Settings, load_settings
 from mercury.definitions import Project
@@ -34,6 +34,8 @@ from mercury.registry import Registry
 from mercury.time import parse_instant
 
 HERE = Path(__file__).parent
+
+REPORTS = ("quality.html", "monitor.html", "outcome.json")
 
 MARKER = "this-folder-is-emptied-by-mercury-demo"
 
@@ -62,6 +64,11 @@ class Options:
     def zeroed_from(self) -> int:
         """When the feed begins to lose delays, microseconds UTC: weeks after the model was trained."""
         return parse_instant("2013-01-28T05:00:00Z" if self.fast else "2013-12-01T05:00:00Z")
+
+    @property
+    def quality_window(self) -> str:
+        """Over how long the quality of predictions is looked at."""
+        return "2d" if self.fast else "7d"
 
     @property
     def horizon(self) -> int:
@@ -112,6 +119,7 @@ def run(options: Options) -> None:
         ("Rollups of the metrics are built", metrics.build),
         ("Later flights are predicted while events arrive", streaming.predict),
         ("The stream's tables equal a batch recomputation", streaming.verify),
+        ("The monitor finds the day on which the feed went wrong", watching.watch),
         ("Metrics are answered from rollups and the live tail", metrics.ask),
         ("Flights per day are forecast", outlook.forecast_flights),
         ("Questions about aircraft are answered within a budget", aircraft.ask_privately),
@@ -191,7 +199,7 @@ class _MemoryPeak:
 
 def _tell(story: Story, console: Console, written: Path) -> None:
     found = story.outcome
-    stream, model, served = found["stream"], found["model"], found["requests"]
+    stream, model, served, watched = found["stream"], found["model"], found["requests"], found["monitor"]
     lines = [
         ("Events", f"{stream['events']:,} delivered; {stream['rows']:,} rows, {stream['late']:,} late, "
          f"{stream['duplicates']:,} duplicates, {stream['dead']:,} dead letters; {stream['restarts']} worker replaced"),
@@ -202,6 +210,8 @@ def _tell(story: Story, console: Console, written: Path) -> None:
         ("Model", f"{model['name']} version {model['version']}: AUC {model['auc']:.3f} on later examples"),
         ("Served", f"{served['count']:,} predictions, median {served['median_ms']:.1f} ms, AUC {served['auc']:.3f}; "
          f"{served['differing']} of {served['values']:,} feature values differ from the point-in-time join"),
+        ("Monitor", f"{len(watched['days'])} days; the alarm came {watched['days_to_alarm']:.1f} days after the fault "
+         f"in the feed, none before; {watched['captured']:,} predictions captured"),
         ("Metrics", f"none of {found['metrics']['queries']} random queries differs from plain SQL over the rows"),
         ("Forecast", f"{found['forecast']['series']} carriers; " + ", ".join(
             f"{level} % intervals held {share:.1%}" for level, share in found["forecast"]["coverage"].items())),
@@ -210,7 +220,7 @@ def _tell(story: Story, console: Console, written: Path) -> None:
         ("Took", f"{found['seconds']:.0f} s, {found['memory_peak_bytes'] / 2**30:.1f} GiB of memory at the most"),
         ("Page", str(written)),
         ("Tables", str(story.settings.lake)),
-        ("Reports", ", ".join(str(story.settings.state / name) for name in ("quality.html", "outcome.json"))),
+        ("Reports", ", ".join(str(story.settings.state / name) for name in REPORTS)),
     ]  # fmt: skip
     if story.options.keep:
         lines += [("Services", ", ".join(f"{name} {url}" for name, url in found["addresses"].items()))]

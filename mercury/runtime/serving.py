@@ -8,7 +8,7 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,17 +18,30 @@ from mercury.runtime.session import LOOPBACK_SWITCH
 
 if TYPE_CHECKING:
     from mercury.config import Settings
+    from mercury.definitions import Project
 
-APPLICATIONS = {"features": ("serve/feature_server.py", "/features"), "models": ("serve/model_server.py", "/")}
+APPLICATIONS = {
+    "features": ("serve/feature_server.py", "/features"),
+    "analytics": ("serve/metrics_server.py", "/analytics"),
+    "models": ("serve/model_server.py", "/"),
+}
 """Application name to the file that builds it and the path that it answers under.
 
 In the order of deployment: models answer for readiness, and are ready last.
 """
 
 
+def applications_of(project: Project) -> list[str]:
+    """The applications that have something of this project to serve."""
+    from mercury.definitions import FeatureView, Model, SemanticModel
+
+    served = {"features": FeatureView, "analytics": SemanticModel, "models": Model}
+    return [name for name in APPLICATIONS if project.of(served[name])]
+
+
 @contextlib.contextmanager
-def serving(settings: Settings, *, port: int = 8000) -> Iterator[str]:
-    """Deploy the applications on the Ray of this process and give their address; they end with the block.
+def serving(settings: Settings, applications: Collection[str], *, port: int = 8000) -> Iterator[str]:
+    """Deploy some of `APPLICATIONS` on the Ray of this process and give their address; they end with the block.
 
     Raises `PortInUseError` when something else listens there.
     """
@@ -40,6 +53,8 @@ def serving(settings: Settings, *, port: int = 8000) -> Iterator[str]:
     arguments = {"project": str(settings.project), "state": str(settings.state)}
     try:
         for name, (path, prefix) in APPLICATIONS.items():
+            if name not in applications:
+                continue
             build = _load(path).app
             serve.run(build(arguments), name=name, route_prefix=prefix, logging_config={"log_level": logging.WARNING})
         yield f"http://{settings.host}:{port}"

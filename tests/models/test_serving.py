@@ -15,11 +15,13 @@ import pyarrow.compute as pc
 import pytest
 import yaml
 
-from mercury.definitions import FeatureView
+from mercury.definitions import FeatureView, Project, SemanticModel, Stream
 from mercury.errors import PortInUseError, UsageError
 from mercury.models import predictors
 from mercury.models.prediction import Prediction
 from mercury.models.serving import application
+from mercury.projects import load_project
+from mercury.runtime.serving import APPLICATIONS, applications_of
 from mercury.time import parse_instant
 from tests.listening import beyond_loopback, listening
 from tests.models.conftest import Risk
@@ -33,7 +35,7 @@ def server(risk: Risk, ray_local: object) -> Iterator[str]:
     """Address of the services of the project."""
     from mercury.runtime.serving import serving
 
-    with serving(risk.settings, port=_free_port()) as url:
+    with serving(risk.settings, ["features", "models"], port=_free_port()) as url:
         yield url
 
 
@@ -232,7 +234,7 @@ def test_only_loopback_is_listened_on_and_a_taken_port_is_named(server: str, ris
     places = listening()
     assert ("127.0.0.1", port) in places
     assert beyond_loopback(places) == []
-    with pytest.raises(PortInUseError, match=f"port {port} is taken"), serving(risk.settings, port=port):
+    with pytest.raises(PortInUseError, match=f"port {port} is taken"), serving(risk.settings, [], port=port):
         raise AssertionError("nothing may be served on a taken port")
     assert call(server, "GET", "/v2/health/live") == (200, {"live": True})
 
@@ -243,12 +245,23 @@ def test_the_shipped_configuration_is_rays() -> None:
     config = ServeDeploySchema.model_validate(yaml.safe_load((ROOT / "serve" / "config.yaml").read_text()))
 
     assert config.http_options.host == "127.0.0.1"
-    assert {part.name: part.route_prefix for part in config.applications} == {"models": "/", "features": "/features"}
+    assert {part.name: part.route_prefix for part in config.applications} == {
+        name: prefix for name, (_, prefix) in APPLICATIONS.items()
+    }
     for part in config.applications:
         module, _, name = part.import_path.partition(":")
         assert (ROOT / f"{module.replace('.', '/')}.py").is_file()
         assert name == "app"
         assert (ROOT / part.args["project"]).is_file()
+
+
+def test_what_a_project_does_not_define_is_not_served() -> None:
+    flights = load_project(ROOT / "examples" / "flights" / "mercury_project.py")
+    stream, metrics = flights.get(Stream, "flights"), flights.get(SemanticModel, "traffic")
+
+    assert applications_of(flights) == ["features", "analytics", "models"]
+    assert applications_of(Project("metrics", [stream, metrics])) == ["analytics"]
+    assert applications_of(Project("stream", [stream])) == []
 
 
 def test_an_argument_that_the_application_does_not_have_is_refused() -> None:

@@ -22,6 +22,7 @@ from deltalake import DeltaTable
 
 from flights import events
 from flights.story import Options
+from mercury.time import DAY, parse_instant
 
 pytestmark = [pytest.mark.ray, pytest.mark.spark, pytest.mark.kafka, pytest.mark.slow]
 
@@ -148,6 +149,30 @@ def test_every_run_left_its_lineage(story: dict[str, Any], state: Path) -> None:
     assert {"flight_features", "train.delay_risk", "stream.flights", "check.flights_history"} <= complete
     assert {f"materialize.{view}" for view in ("schedule", "carrier_delay", "origin_delay")} <= complete
     assert not [event for event in told if event["eventType"] == "FAIL"]
+
+
+def test_the_alarm_rises_soon_after_the_fault_and_never_before(story: dict[str, Any], state: Path) -> None:
+    watched, fault = story["monitor"], Options(fast=True).zeroed_from
+    alarmed = [parse_instant(day["start"]) for day in watched["days"] if day["alarm"]]
+    clean = [day for day in watched["days"] if parse_instant(day["start"]) < fault]
+
+    assert parse_instant(watched["fault"]) == fault
+    assert len(clean) >= 5 and not any(day["alarm"] for day in clean)
+    assert fault <= alarmed[0] < fault + 3 * DAY
+    assert "dep_delay" in watched["alarms"][0]["columns"]
+    assert watched["changed"][0] == "= 0" and watched["changed"][2] > watched["changed"][1] + 0.05
+
+
+def test_every_prediction_was_captured_and_its_features_are_those_of_the_join(
+    story: dict[str, Any], state: Path
+) -> None:
+    watched = story["monitor"]
+    kept = rows(state, "models/delay_risk/predictions").aggregate("count(*), count(DISTINCT prediction_id)").fetchall()
+
+    assert kept == [(story["requests"]["count"],) * 2]
+    assert watched["skew"] == {"rows": watched["captured"], "differing": 0}
+    judged = [period for period in watched["quality"] if period["realised"]]
+    assert judged and all(0.4 < period["realised"]["auc"] < 1.0 for period in judged)
 
 
 def test_no_metric_differs_from_the_rows_whatever_way_it_was_answered(story: dict[str, Any]) -> None:
