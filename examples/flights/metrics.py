@@ -25,12 +25,12 @@ MODEL = "traffic"
 QUERIES = 30
 SEED = 7
 
-ROLLUPS_FIRST = Costs(row=1.0, cell=0.0, sketch=0.0, part=0.0)
-"""Costs that make rollups the cheapest wherever they are right: of one month, reading all rows is the cheapest."""
+ROLLUPS_FIRST = Costs(row=1.0, cell=0.0, sketch=0.0, part=-1.0)
+"""Costs that make rollups the cheapest wherever they are right, also where their tail is in one file with older rows."""
 
 SHOWN = (
     "flights, late_rate by origin",
-    "flights, mean_delay by month",
+    "flights, mean_delay by week",
     "aircraft, per_aircraft by carrier order by aircraft desc limit 5",
     "flights, p90_delay by day where origin = 'JFK' order by p90_delay desc limit 5",
 )
@@ -63,7 +63,10 @@ def build(story: Story, shown: Step) -> None:
 
 
 def ask(story: Story, shown: Step) -> None:
-    """Ask random queries, by the cheapest way and by rollups first, and compare with plain SQL over all rows."""
+    """Ask random queries, by the cheapest way and by rollups first, and compare with plain SQL over all rows.
+
+    Half of them while the rollups lack what arrived since they were built, half after that was added.
+    """
     planner = Planner(story.project, story.settings)
     by_rollups = Planner(story.project, story.settings, costs=ROLLUPS_FIRST)
     rows = Table.open(story.lake.stream_rows("flights")).read()
@@ -73,6 +76,11 @@ def ask(story: Story, shown: Step) -> None:
         connection.register("rows", rows)
         for number in range(QUERIES):
             shown.say(f"query {number + 1} of {QUERIES}")
+            if number == QUERIES // 2:
+                added = build_rollups(story.project, story.settings, MODEL)
+                shown.note(
+                    "rollups brought up to date: " + ", ".join(f"{part.rollup} {part.cells:,}" for part in added)
+                )
             query = planner.read(_random(chance, rows))
             for way in (planner, by_rollups):
                 answer = way.answer(query)
@@ -83,9 +91,7 @@ def ask(story: Story, shown: Step) -> None:
     shown_answers = []
     for text in SHOWN:
         answer = planner.answer(text)
-        shown_answers.append(
-            {"query": text, "route": answer.explain.route, "rows": answer.table.slice(0, 12).to_pylist()}
-        )
+        shown_answers.append({"query": text, "route": answer.explain.route, "rows": answer.table.to_pylist()})
     story.outcome["metrics"] = {
         "queries": QUERIES,
         "differing": 0,

@@ -225,23 +225,20 @@ def _instant(text: str) -> datetime:
 
 def _metrics(found: dict[str, Any]) -> str:
     metrics = found["metrics"]
-    by_origin, by_month, *others = metrics["answers"]
+    by_origin, by_week, *others = metrics["answers"]
     tables = []
     for answer in (by_origin, *others):
         columns = list(answer["rows"][0])
         rows = [[_cell(value) for value in row.values()] for row in answer["rows"]]
         tables.append(table(columns, rows, caption=f"{answer['query']}  ({answer['route']})"))
-    first = by_month["rows"]
+    weeks = by_week["rows"]
     return section(
         "Metrics are answered from rollups and the live tail",
         chart(
-            [
-                Series(
-                    "flights", [str(row["month"])[:7] for row in first], [row["flights"] for row in first], form="bars"
-                )
-            ],
-            title="Flights by month",
-            y="flights by month",
+            [Series("flights", [_instant(row["week"]) for row in weeks], [row["flights"] for row in weeks])],
+            title="Flights by week",
+            y="flights in the week that begins here",
+            zero=True,
             height=180,
         ),
         *tables,

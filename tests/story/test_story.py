@@ -180,7 +180,7 @@ def test_no_metric_differs_from_the_rows_whatever_way_it_was_answered(story: dic
     assert (metrics["queries"], metrics["differing"]) == (30, 0)
     assert sum(metrics["routes"].values()) == 60
     assert sum(count for route, count in metrics["routes"].items() if "rollup" in route) >= 5
-    assert sum(count for route, count in metrics["routes"].items() if "tail" in route) >= 3
+    assert sum(count for route, count in metrics["routes"].items() if "tail" in route) >= 1
     by_origin = metrics["answers"][0]["rows"]
     assert [row["origin"] for row in by_origin] == ["EWR", "JFK", "LGA"]
 
