@@ -48,6 +48,7 @@ def ask_privately(story: Story, shown: Step) -> None:
         "spent": float(flights.cost.epsilon + planes.cost.epsilon),
         "ledger": float(ledger.spent(policy).epsilon),
         "budget": policy.budget.epsilon,
+        "max_rows": policy.max_rows,
         "refusal": refusal,
     }
     shown.note(

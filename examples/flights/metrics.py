@@ -26,7 +26,7 @@ QUERIES = 30
 SEED = 7
 
 ROLLUPS_FIRST = Costs(row=1.0, cell=0.0, sketch=0.0, part=-1.0)
-"""Costs that make rollups the cheapest wherever they are right, also where their tail is in one file with older rows."""
+"""Costs that make rollups the cheapest wherever they are right, also when their tail shares a file with older rows."""
 
 SHOWN = (
     "flights, late_rate by origin",

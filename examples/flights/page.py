@@ -213,7 +213,7 @@ def _monitor(found: dict[str, Any]) -> str:
         number=f"{watched['days_to_alarm']:.1f} days",
         caption="from the fault to the alarm; none in the days before",
         text=f"From the shaded day on, one departure in ten is sent with a delay of 0 instead of its own; no event "
-        f"breaks its contract. The alarm names {', '.join(watched['alarms'][-1]['columns'])}: {what} from {then:.1%} "
+        f"breaks its contract. The alarm names {', '.join(watched['named'])}: {what} from {then:.1%} "
         f"to {now:.1%}. While nothing changes, an alarm comes once in {watched['run_length_days'] / 365.25:.0f} years "
         f"or less often. {watched['captured']:,} predictions were captured off the request path.",
     )
@@ -297,8 +297,9 @@ def _private(found: dict[str, Any]) -> str:
         table(["carrier", "aircraft, privately", "truly"], planes),
         number=f"{private['ledger']:g} of {private['budget']:g}",
         caption=f"of the privacy budget spent in {private['charges']} charges",
-        text="Nobody can tell from the answers whether any one aircraft flew. The same question again costs nothing; "
-        f"the next one was refused: {private['refusal']}",
+        text="Nobody can tell from the answers whether any one aircraft flew: of each, no more "
+        f"than {private['max_rows']} flights count, which leaves out a part of the busy ones, and noise is added, which the "
+        f"error bars show. The same question again costs nothing; the next one was refused: {private['refusal']}",
     )
 
 

@@ -79,6 +79,7 @@ def _outcome(report: MonitorReport, quality: MonitorReport, captured: int, fault
         "fault": to_iso(fault),
         "raised": to_iso(raised),
         "days_to_alarm": round((raised - fault) / DAY, 2),
+        "named": list(first.columns),
         "changed": list(first.per_column["dep_delay"].changed or ()),
         "alarms": [alarm.to_dict() for alarm in report.alarms],
         "days": [
@@ -90,6 +91,8 @@ def _outcome(report: MonitorReport, quality: MonitorReport, captured: int, fault
                 "moved": window.per_column["dep_delay"].statistics["l_infinity"].value,
             }
             for window in report.windows
+            # The model learned in the middle of a day, of which little is left to look at.
+            if window.start >= report.learned
         ],
         "quality": [
             {
