@@ -1,0 +1,1 @@
+"""Drift reports: Mercury, Evidently, NannyML and scipy."""
