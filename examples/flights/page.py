@@ -298,8 +298,8 @@ def _private(found: dict[str, Any]) -> str:
         number=f"{private['ledger']:g} of {private['budget']:g}",
         caption=f"of the privacy budget spent in {private['charges']} charges",
         text="Nobody can tell from the answers whether any one aircraft flew: no more than "
-        f"{private['max_rows']} of its flights from an airport count, which leaves out a part of the busiest, and noise "
-        "is added, which the error bars show. The same question again costs nothing; the next one was refused: "
+        f"{private['max_rows']} of its flights from an airport count, which leaves out a part of the busiest; "
+        "error bars are of the noise that is added. The same question again costs nothing; the next one was refused: "
         f"{private['refusal']}",
     )
 
