@@ -5,6 +5,8 @@
                       JSON by column, or an Arrow IPC stream for Accept: application/vnd.apache.arrow.stream
     GET  /v1/models   models with their metrics, dimensions and rollups
     GET  /v1/live     server-sent events: ?q=QUERY&q=QUERY&model=NAME
+    GET  /v1/badges   metrics that a monitor is in alarm about: ?model=NAME
+    GET  /v1/outlook  the next values of metrics as forecast: ?model=NAME&metric=NAME&metric=NAME&by=GRAIN
     GET  /            a page whose tiles move; ?model=NAME&by=GRAIN
     GET  /health      200 once the application runs
 
@@ -27,9 +29,11 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from mercury.analytics.badges import BadgeReader
 from mercury.analytics.engine import Planner
 from mercury.analytics.formats import ARROW_TYPE, to_arrow, to_document
-from mercury.analytics.live import LiveFeeds
+from mercury.analytics.live import MAX_QUERIES, LiveFeeds
+from mercury.analytics.outlook import Outlooks
 from mercury.definitions import Aggregate, Histogram, TopK
 from mercury.definitions.analytics import GRAINS
 from mercury.errors import MercuryError, UnavailableError, UsageError
@@ -65,7 +69,7 @@ _ASSETS = {
 def build_app(planner: Planner | Callable[[], Planner]) -> Starlette:
     """The application that answers the queries of a project's planner."""
     engine = planner() if callable(planner) else planner
-    feeds = LiveFeeds(engine)
+    feeds, alarms, outlooks = LiveFeeds(engine), BadgeReader(engine.project, engine.settings), Outlooks(engine)
     waiting = _Queue()
 
     async def query(request: Request) -> Response:
@@ -90,6 +94,20 @@ def build_app(planner: Planner | Callable[[], Planner]) -> Starlette:
         stream = feeds.listen(queries, request.headers.get("last-event-id"))
         headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
         return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
+
+    async def badges(request: Request) -> Response:
+        model = engine.model(_one(request, "model")).model
+        found = await run_in_threadpool(alarms.of, model)
+        return _json({"badges": {name: [badge.to_dict() for badge in each] for name, each in found.items()}})
+
+    async def outlook(request: Request) -> Response:
+        model, by = _one(request, "model"), request.query_params.get("by", "day")
+        names = request.query_params.getlist("metric")
+        if not names or len(names) > MAX_QUERIES:
+            raise UsageError(f"{len(names)} metrics are asked for", where="metric", fix=f"Ask for 1 to {MAX_QUERIES}")
+        async with waiting:
+            found = {name: (await run_in_threadpool(outlooks.of, model, name, by)).to_dict() for name in names}
+        return _json({"model": model, "outlooks": found})
 
     async def page(request: Request) -> Response:
         if not request.url.path.endswith("/"):
@@ -117,6 +135,8 @@ def build_app(planner: Planner | Callable[[], Planner]) -> Starlette:
             Route("/v1/query", query, methods=["POST"]),
             Route("/v1/models", models, methods=["GET"]),
             Route("/v1/live", live, methods=["GET"]),
+            Route("/v1/badges", badges, methods=["GET"]),
+            Route("/v1/outlook", outlook, methods=["GET"]),
             Route("/assets/{name}", asset, methods=["GET"]),
             Route("/health", health, methods=["GET"]),
             Route("/", page, methods=["GET"]),
@@ -187,6 +207,15 @@ class _SafeHeaders:
             await send(message)
 
         await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)
+
+
+def _one(request: Request, name: str) -> str:
+    found = request.query_params.get(name)
+    if not found:
+        raise UsageError(
+            f"{name} is not given", where=request.url.path, fix=f"Add ?{name}=…; GET /v1/models lists them"
+        )
+    return found
 
 
 async def _body(request: Request) -> dict[str, Any]:

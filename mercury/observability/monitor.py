@@ -69,7 +69,7 @@ def run_monitor(
     found = project.get(Monitor, monitor) if isinstance(monitor, str) else monitor
     report, profiles = _Run.of(found, settings, until).report()
     if write:
-        _write(found, settings, report, profiles)
+        write_report(found, settings, report, profiles)
     return report
 
 
@@ -85,6 +85,31 @@ def last_report(monitor: Monitor, settings: Settings) -> MonitorReport:
     rows = table.read().sort_by("window_start")
     header = json.loads(str(table.history(1)[0].provenance["report"]))
     return MonitorReport.from_parts(header, [json.loads(text) for text in rows["document"].to_pylist()])
+
+
+def write_report(monitor: Monitor, settings: Settings, report: MonitorReport, profiles: pa.Table) -> None:
+    """Replace the monitor's tables ``alarms``, which `last_report` reads, and ``profiles`` where there are any."""
+    from mercury.tables import Table
+
+    lake = Lake(settings.lake)
+    at = pa.timestamp("us", "UTC")
+    rows = pa.table(
+        {
+            "window_start": pa.array([window.start for window in report.windows], pa.int64()).cast(at),
+            "window_end": pa.array([window.end for window in report.windows], pa.int64()).cast(at),
+            "alarm": pa.array([window.alarm for window in report.windows], pa.bool_()),
+            "evidence": pa.array([window.evidence for window in report.windows], pa.float64()),
+            "columns": pa.array([list(window.columns) for window in report.windows], pa.list_(pa.string())),
+            "document": pa.array([json.dumps(window.to_dict()) for window in report.windows], pa.string()),
+        }
+    )
+    Table.create(lake.alarms(monitor.name), rows.schema, exist_ok=True).overwrite(
+        rows, provenance={"report": json.dumps(report.header())}
+    )
+    if profiles.num_rows:
+        Table.create(lake.profiles(monitor.name), profiles.schema, exist_ok=True).overwrite(
+            profiles, provenance={"until": to_iso(report.until)}
+        )
 
 
 @dataclass(frozen=True)
@@ -325,27 +350,3 @@ def _profiles_table(kept: list[tuple[WindowReport, Profile]]) -> pa.Table:
             slots = slots.add_column(0, name, column)
         parts.append(slots)
     return pa.concat_tables(parts) if parts else pa.table({})
-
-
-def _write(monitor: Monitor, settings: Settings, report: MonitorReport, profiles: pa.Table) -> None:
-    from mercury.tables import Table
-
-    lake = Lake(settings.lake)
-    at = pa.timestamp("us", "UTC")
-    rows = pa.table(
-        {
-            "window_start": pa.array([window.start for window in report.windows], pa.int64()).cast(at),
-            "window_end": pa.array([window.end for window in report.windows], pa.int64()).cast(at),
-            "alarm": pa.array([window.alarm for window in report.windows], pa.bool_()),
-            "evidence": pa.array([window.evidence for window in report.windows], pa.float64()),
-            "columns": pa.array([list(window.columns) for window in report.windows], pa.list_(pa.string())),
-            "document": pa.array([json.dumps(window.to_dict()) for window in report.windows], pa.string()),
-        }
-    )
-    Table.create(lake.alarms(monitor.name), rows.schema, exist_ok=True).overwrite(
-        rows, provenance={"report": json.dumps(report.header())}
-    )
-    if profiles.num_rows:
-        Table.create(lake.profiles(monitor.name), profiles.schema, exist_ok=True).overwrite(
-            profiles, provenance={"until": to_iso(report.until)}
-        )

@@ -115,6 +115,35 @@ def test_a_query_that_cannot_be_answered_says_why(server: str, body: Any, status
     assert (code, message in json.loads(answer)["detail"]) == (status, True)
 
 
+@pytest.mark.parametrize(
+    ("path", "status", "message"),
+    [
+        ("badges", 400, "model is not given"),
+        ("badges?model=airr", 404, "Did you mean 'air'?"),
+        ("outlook?model=air", 400, "0 metrics are asked for"),
+        ("outlook?model=air&metric=fligths", 404, "Did you mean 'flights'?"),
+        ("outlook?model=air&metric=flights&by=quarter", 400, "by='quarter' is not forecast"),
+        ("outlook?model=secret&metric=flights", 400, "each forecast would be charged"),
+    ],
+)
+def test_badges_and_outlooks_say_what_is_wrong(server: str, path: str, status: int, message: str) -> None:
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(f"{server}/v1/{path}", timeout=30)
+
+    assert (caught.value.code, message in json.loads(caught.value.read())["detail"]) == (status, True)
+
+
+def test_badges_and_outlooks_of_two_days_are_none_and_why(server: str) -> None:
+    with urllib.request.urlopen(f"{server}/v1/badges?model=air", timeout=30) as answer:
+        assert json.load(answer) == {"badges": {}}
+    with urllib.request.urlopen(
+        f"{server}/v1/outlook?model=air&metric=flights&metric=last_plane", timeout=60
+    ) as answer:
+        found = json.load(answer)
+    assert found["outlooks"]["last_plane"]["note"] == "last_plane is string, not a number"
+    assert len(found["outlooks"]["flights"]["forecast"]) == 7
+
+
 def test_a_form_of_another_origin_is_no_query(server: str) -> None:
     code, answer, _ = post(server, {"query": "flights"}, **{"Content-Type": "text/plain"})
 

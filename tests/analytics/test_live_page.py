@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from pathlib import Path
 
+import pyarrow as pa
+
+from mercury import Project
 from mercury.analytics import Planner, build_rollups
+from mercury.analytics.outlook import Outlooks
 from mercury.analytics.server import serving_metrics
+from mercury.observability.monitor import write_report
 from tests.analytics.chromium import chromium
+from tests.analytics.reports import late, plane, report, watch
 from tests.analytics.world import Feed, project, random_events, settings_in
 
 ROWS = random_events(12, 4000, "2013-07-01", "2013-07-03")
@@ -63,6 +70,36 @@ def test_values_are_shown_as_text_and_inline_scripts_do_not_run(tmp_path: Path) 
         )
         assert page.evaluate("document.title") == "air, live"
         assert any("Content Security Policy" in fault for fault in page.faults())
+
+
+def test_tiles_carry_the_drift_that_a_monitor_found_and_the_forecast_of_the_open_day(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    rows = random_events(23, 6000, "2013-07-01", "2013-07-29T12:00:00Z")
+    Feed(settings).commit(rows)
+    browser = tmp_path / "browser"
+    browser.mkdir()
+    watched = Project("sky", [*project.definitions, plane, late, watch])
+    planner = Planner(watched, settings)
+    outlook = Outlooks(planner).of("air", "flights", "day")
+    with serving_metrics(planner) as url, chromium(browser) as page:
+        page.open(f"{url}/?by=day")
+        page.until("document.querySelector('#tile-flights .outlook')?.textContent.startsWith('this day')")
+        text = page.text("#tile-flights .outlook")
+        ahead = page.evaluate("document.querySelector('#tile-flights .ahead').getAttribute('d')")
+        assert page.evaluate("document.querySelector('#tile-mean_delay .badge').hidden")
+
+        write_report(watch, settings, report(False, True), pa.table({}))
+        page.until("!document.querySelector('#tile-mean_delay .badge').hidden")
+
+        assert page.text("#tile-mean_delay .badge") == "drift: minutes since 2013-07-04"
+        title = page.evaluate("document.querySelector('#tile-mean_delay .badge').title")
+        assert title == "minutes: = 0 from 5.1% to 14.9% (watch)"
+        assert page.evaluate("document.querySelector('#tile-flights .badge').hidden")
+        assert [float(part) for part in re.findall(r"[\d.]+", text)] == [
+            float(f"{value:.3g}") for value in (outlook.forecast[0], outlook.low[0], outlook.high[0])
+        ]
+        assert ahead.count("L") == len(outlook.forecast) - 1 == 6
+        assert page.faults() == []
 
 
 def test_the_page_waits_for_the_first_rows(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 const POINTS = 48;
 const GROUPS = 8;
+const WATCH_MS = 5000;
 const SVG = "http://www.w3.org/2000/svg";
 
 const wanted = new URLSearchParams(location.search);
@@ -21,6 +22,7 @@ async function start() {
   element("title").textContent = model.name;
   document.title = `${model.name}, live`;
   metrics.forEach((name, place) => tiles.set(name, makeTile(name, place)));
+  watch(model.name);
 
   const named = metrics.join(", ");
   const queries = [named, `${named} by ${grain} order by ${grain} desc limit ${POINTS}`];
@@ -29,10 +31,11 @@ async function start() {
     element("groups-title").textContent = `By ${dimension.name}`;
   }
   const address = new URLSearchParams([["model", model.name], ...queries.map((text) => ["q", text])]);
-  listen(`v1/live?${address}`, metrics, grain, dimension);
+  listen(`v1/live?${address}`, metrics, grain, dimension, model);
 }
 
-function listen(address, metrics, grain, dimension) {
+function listen(address, metrics, grain, dimension, model) {
+  let newest = null;
   const source = new EventSource(address);
   source.addEventListener("error", () => say("lost", "the connection is lost; trying again"));
   source.addEventListener("answers", (event) => {
@@ -46,10 +49,47 @@ function listen(address, metrics, grain, dimension) {
       show(tiles.get(name), totals.data[name][0], [...series.data[name]].reverse(), grain);
     }
     if (dimension) showGroups(groups, dimension.name, metrics);
+    // Once for each bucket that has closed.
+    if (series.data[grain][0] !== newest) {
+      newest = series.data[grain][0];
+      lookAhead(model.name, metrics, grain);
+    }
     const epoch = data.epoch === null ? "" : `epoch ${data.epoch}, `;
     say("live", `${epoch}version ${data.version}`);
     element("route").textContent = `Totals by ${totals.source.route}; by ${grain} by ${series.source.route}.`;
   });
+}
+
+async function lookAhead(model, metrics, grain) {
+  const asked = new URLSearchParams([["model", model], ["by", grain], ...metrics.map((name) => ["metric", name])]);
+  const answer = await fetch(`v1/outlook?${asked}`);
+  if (!answer.ok) return;
+  const { outlooks } = await answer.json();
+  for (const name of metrics) {
+    const part = tiles.get(name);
+    part.ahead = outlooks[name];
+    const [value, low, high] = ["forecast", "lo-80", "hi-80"].map((key) => part.ahead[key][0]);
+    const range = low === null || low === undefined ? "" : ` (${brief(low)} to ${brief(high)})`;
+    part.outlook.textContent = value === undefined ? "" : `this ${grain} ${brief(value)}${range}`;
+    part.outlook.title = part.ahead.note || "as forecast from those before, with its 80 % interval";
+    draw(part);
+  }
+}
+
+async function watch(model) {
+  try {
+    const answer = await fetch(`v1/badges?${new URLSearchParams([["model", model]])}`);
+    if (!answer.ok) return;
+    const { badges } = await answer.json();
+    for (const [name, part] of tiles) {
+      const found = badges[name] || [];
+      part.badge.textContent = found.map((one) => `drift: ${one.value} since ${one.since.slice(0, 10)}`).join(", ");
+      part.badge.title = found.map((one) => `${one.value}: ${one.detail} (${one.monitor})`).join("\n");
+      part.badge.hidden = !found.length;
+    }
+  } finally {
+    setTimeout(watch, WATCH_MS, model);
+  }
 }
 
 function makeTile(name, place) {
@@ -66,26 +106,43 @@ function makeTile(name, place) {
   chart.setAttribute("role", "img");
   const line = document.createElementNS(SVG, "path");
   line.setAttribute("class", `line s${place % 6}`);
-  chart.append(line);
-  tile.append(title, value, chart);
+  const ahead = document.createElementNS(SVG, "path");
+  ahead.setAttribute("class", `line ahead s${place % 6}`);
+  chart.append(line, ahead);
+  const outlook = document.createElement("p");
+  outlook.className = "outlook";
+  const badge = document.createElement("p");
+  badge.className = "badge";
+  badge.hidden = true;
+  tile.append(title, value, chart, outlook, badge);
   element("tiles").append(tile);
-  return { tile, value, chart, line };
+  return { tile, value, chart, line, dashed: ahead, outlook, badge, points: [], ahead: null };
 }
 
 function show(part, value, points, grain) {
   const text = shown(value);
   part.tile.classList.toggle("moved", part.value.textContent !== text && part.value.textContent !== "–");
   part.value.textContent = text;
-  part.line.setAttribute("d", path(points));
+  part.points = points;
+  draw(part);
   part.chart.setAttribute("aria-label", `the last ${points.length} values by ${grain}`);
 }
 
-function path(points) {
-  const numbers = points.map((value) => (typeof value === "number" ? value : null));
-  const known = numbers.filter((value) => value !== null);
-  if (!known.length) return "";
+function draw(part) {
+  const past = part.points.map((value) => (typeof value === "number" ? value : null));
+  // The first forecast is of the last bucket, which is open.
+  const ahead = part.ahead ? part.ahead.forecast : [];
+  const later = [...past.slice(0, -1).map(() => null), ...ahead];
+  const width = Math.max(past.length, later.length);
+  const known = [...past, ...later].filter((value) => value !== null);
+  if (!known.length) return;
   const low = Math.min(...known);
   const span = Math.max(...known) - low || 1;
+  part.line.setAttribute("d", path(past, width, low, span));
+  part.dashed.setAttribute("d", path(later, width, low, span));
+}
+
+function path(numbers, width, low, span) {
   let begun = false;
   return numbers
     .map((value, place) => {
@@ -93,7 +150,7 @@ function path(points) {
         begun = false;
         return "";
       }
-      const x = numbers.length > 1 ? (place * 200) / (numbers.length - 1) : 100;
+      const x = width > 1 ? (place * 200) / (width - 1) : 100;
       const step = `${begun ? "L" : "M"}${x.toFixed(1)} ${(38 - (36 * (value - low)) / span).toFixed(1)}`;
       begun = true;
       return step;
@@ -123,6 +180,10 @@ function shown(value) {
   if (value === null || value === undefined) return "–";
   if (typeof value !== "number") return String(value);
   return new Intl.NumberFormat("en", { maximumSignificantDigits: Number.isInteger(value) ? 21 : 5 }).format(value);
+}
+
+function brief(value) {
+  return new Intl.NumberFormat("en", { maximumSignificantDigits: 3 }).format(value);
 }
 
 function say(kind, text) {
