@@ -2,7 +2,8 @@
 
 1. Rows are filtered and grouped by unit and keys; each pair keeps its count of rows and the sums of its measures.
 2. Of a unit's groups, `max_groups` are kept: those with the least keyed hash of (unit, group). The key is new for each
-   question and secret, so every group of a unit is equally likely to stay, on every engine and in every retry.
+   question, so every group of a unit is equally likely to stay. That makes answers fair, not private: privacy needs no
+   more than that the choice among a unit's groups depends on nobody else's rows, which holds for every hash.
 3. A pair with more than `max_rows` rows is scaled down to as many: its sums times max_rows / rows, towards zero.
 4. Pairs are added up by group: integers, so that nothing depends on an order.
 
@@ -15,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from mercury.definitions import arrow_schema
 from mercury.errors import DataError, SchemaError
@@ -59,20 +61,20 @@ def bounded(plan: PrivatePlan, rows: pa.Table | Sequence[str], seed: bytes, *, t
             for place, measure in enumerate(plan.measures)
             if measure.name != USERS
         ]
-        row = ", ".join([f"{unit.sql('duckdb', schema)} AS mercury_unit", *keys, *values])
+        whose = unit.sql("duckdb", schema)
+        if pa.types.is_floating(unit.check(schema)):
+            whose = f"CASE WHEN NOT isnan({whose}) THEN {whose} END"
+        row = ", ".join([f"{whose} AS mercury_unit", *keys, *values])
         cursor.execute(f"CREATE OR REPLACE TEMP VIEW mercury_rows AS SELECT {row} FROM {source}{condition}")
-        cursor.execute(f"CREATE OR REPLACE TEMP TABLE mercury_pairs AS {_pairs(plan)}")
-        (nobody,) = cursor.sql("SELECT count(*) FROM mercury_pairs WHERE unit IS NULL").fetchall()[0]
-        if nobody:
+        table = cursor.sql(_groups(plan), params={"seed": seed.hex()}).to_arrow_table()
+        cursor.execute("DROP VIEW mercury_rows")
+        if pc.any(table["nobody"]).as_py():
             raise DataError(
                 f"the unit {plan.policy.unit!r} is null in some rows, which are then nobody's",
                 where=plan.policy.address,
                 fix=f'Leave them out: where="({plan.policy.unit}) IS NOT NULL"',
             )
-        table = cursor.sql(_groups(plan), params={"seed": seed.hex()}).to_arrow_table()
-        cursor.execute("DROP TABLE mercury_pairs")
-        cursor.execute("DROP VIEW mercury_rows")
-    return Bounded(table)
+    return Bounded(table.drop_columns(["nobody"]))
 
 
 def _pairs(plan: PrivatePlan) -> str:
@@ -80,21 +82,19 @@ def _pairs(plan: PrivatePlan) -> str:
     sums = "".join(
         f", sum(v{place})::BIGINT AS s{place}" for place, part in enumerate(plan.measures) if part.name != USERS
     )
-    # As text, a unit is hashed alike whatever its type; NaN is no unit.
-    unit = "CASE WHEN mercury_unit::VARCHAR <> 'nan' THEN mercury_unit::VARCHAR END AS unit"
     keys = "".join(f', "{column}"' for column in plan.by)
-    return f"SELECT {unit}{keys}, count(*) AS rows{sums} FROM mercury_rows GROUP BY ALL"
+    return f"SELECT mercury_unit AS unit{keys}, count(*) AS rows{sums} FROM mercury_rows GROUP BY ALL"
 
 
 def _groups(plan: PrivatePlan) -> str:
     """Pairs that were chosen and scaled, added up."""
     policy = plan.policy
     keys = [f'"{column}"' for column in plan.by]
-    # Lengths keep ("a", "bc") apart from ("ab", "c"); null is a key of its own.
-    group = " || ".join(["''", *(f"coalesce(length({key}::VARCHAR) || ':' || {key}::VARCHAR, 'null')" for key in keys)])
+    # Hashed twice: DuckDB only exclusive-ors the hashes of several values, which favours some groups of every unit.
+    drawn = f"hash(hash({', '.join(['$seed', 'unit', *keys])}))"
+    # By a number first: units that are sorted as text cost as much as all the rest.
     chosen = (
-        "SELECT *, row_number() OVER (PARTITION BY unit ORDER BY md5($seed || length(unit) || ':' || unit || "
-        f"{group})) AS place FROM mercury_pairs"
+        f"SELECT *, row_number() OVER (PARTITION BY hash(unit), unit ORDER BY {drawn}) AS place FROM ({_pairs(plan)})"
     )
     scaled = [
         f"CASE WHEN rows > {policy.max_rows} THEN (s{place}::HUGEINT * {policy.max_rows}) // rows ELSE s{place} END"
@@ -105,7 +105,7 @@ def _groups(plan: PrivatePlan) -> str:
     measured = [
         f"{'count(*)' if part.name == USERS else next(sums)} AS m{place}" for place, part in enumerate(plan.measures)
     ]
-    select = ", ".join([*keys, f"count(*) AS {USERS}", *measured])
+    select = ", ".join([*keys, f"count(*) AS {USERS}", *measured, "coalesce(bool_or(unit IS NULL), FALSE) AS nobody"])
     grouped = f" GROUP BY {', '.join(keys)}" if keys else ""
     return f"SELECT {select} FROM ({chosen}) WHERE place <= {policy.max_groups}{grouped}"
 

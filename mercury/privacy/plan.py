@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+import pyarrow as pa
+
 from mercury.definitions import (
     Aggregate,
     Bounds,
@@ -212,16 +214,25 @@ class _Measures:
 
     def _summed(self, aggregate: Aggregate, bounds: Bounds, centre: float) -> str:
         """Whole steps of the clamped value above the centre; NaN, which is in no range, counts as no value."""
-        value = f"least(greatest(({aggregate.of}), {bounds.low!r}), {bounds.high!r})"
-        steps = f"cast(round(({value} - {centre!r}) / {bounds.step!r}) AS bigint)"
-        known = f"({aggregate.of}) IS NOT NULL AND NOT isnan({aggregate.of})"
-        condition = f"{known} AND ({aggregate.where})" if aggregate.where else known
         step, middle = exact(bounds.step), exact(centre)
         low = math.floor((exact(bounds.low) - middle) / step)
         high = math.ceil((exact(bounds.high) - middle) / step)
-        # Clamped once more as whole steps, so that no rounding of floats can pass the bound that noise is made for.
-        text = f"CASE WHEN {condition} THEN least(greatest({steps}, {low}), {high}) ELSE 0 END"
+        known = f"({aggregate.of}) IS NOT NULL"
+        if step == 1 and middle.denominator == 1 and self._is_whole(str(aggregate.of)):
+            clamped = f"least(greatest(({aggregate.of}), {low + middle}), {high + middle}) - {middle}"
+        else:
+            known += f" AND NOT isnan({aggregate.of})"
+            value = f"least(greatest(({aggregate.of}), {bounds.low!r}), {bounds.high!r})"
+            steps = f"cast(round(({value} - {centre!r}) / {bounds.step!r}) AS bigint)"
+            # Clamped once more as whole steps, so that no rounding of floats can pass the bound that noise is made for.
+            clamped = f"least(greatest({steps}, {low}), {high})"
+        condition = f"{known} AND ({aggregate.where})" if aggregate.where else known
+        text = f"CASE WHEN {condition} THEN {clamped} ELSE 0 END"
         return self._add(Measure(f"sum {text}", text, low, high))
+
+    def _is_whole(self, text: str) -> bool:
+        assert self._policy.source is not None
+        return pa.types.is_integer(Expression.parse(text).check(arrow_schema(self._policy.source.schema)))
 
     def _add(self, measure: Measure) -> str:
         assert self._policy.source is not None

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 from collections import defaultdict
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -42,9 +42,9 @@ def twin(plan: PrivatePlan, rows: pa.Table, seed: bytes) -> dict[tuple[object, .
     for unit in {unit for unit, _ in pairs}:
         mine = [key for one, key in pairs if one == unit]
 
-        def drawn(key: tuple[object, ...], unit: str = unit) -> str:
-            parts = "".join("null" if value is None else f"{len(str(value))}:{value}" for value in key)
-            return hashlib.md5(f"{seed.hex()}{len(unit)}:{unit}{parts}".encode()).hexdigest()
+        def drawn(key: tuple[object, ...], unit: str = unit) -> int:
+            values = ", ".join("?" for _ in (seed, unit, *key))
+            return int(duckdb.execute(f"SELECT hash(hash({values}))", [seed.hex(), unit, *key]).fetchall()[0][0])
 
         for key in sorted(mine, key=drawn)[: plan.policy.max_groups]:
             own = pairs[unit, key]
