@@ -6,7 +6,7 @@ import math
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -115,7 +115,7 @@ def _made(closed: pa.Table, model: SemanticModel, metric: str, by: str, open_: p
     # Where nothing happened a count is 0, and a mean is not known.
     counted = isinstance(model.metrics[metric], (Count, Sum, CountDistinct))
     if counted:
-        closed = _up_to(closed, open_.as_py(), by)
+        closed = _up_to(closed, open_, by)
     try:
         panel = read_panel(closed, time="ds", value="y", gaps="zero" if counted else "auto")
         made = forecast(panel, HORIZONS[by], levels=(LEVEL,))
@@ -137,14 +137,17 @@ def _made(closed: pa.Table, model: SemanticModel, metric: str, by: str, open_: p
     )
 
 
-def _up_to(closed: pa.Table, open_: datetime | date, by: str) -> pa.Table:
+def _up_to(closed: pa.Table, open_: pa.Scalar, by: str) -> pa.Table:
     """The series up to the bucket before the open one, with a 0 there if nothing happened in it."""
-    before = open_ - {"hour": timedelta(hours=1), "week": timedelta(days=7)}.get(by, timedelta(days=1))
-    if by == "month":
-        before = before.replace(day=1)
-    if closed["ds"][-1].as_py() == before:
+    kind = closed["ds"].type
+    if by == "hour":
+        before = pc.subtract(open_, pa.scalar(timedelta(hours=1), pa.duration("us"))).cast(kind)
+    else:
+        day = open_.as_py() - timedelta(days=7 if by == "week" else 1)
+        before = pa.scalar(day.replace(day=1) if by == "month" else day, kind)
+    if closed["ds"][-1].equals(before):
         return closed
-    return pa.concat_tables([closed, pa.table({"ds": [before], "y": [0.0]}, schema=closed.schema)])
+    return pa.concat_tables([closed, pa.table({"ds": pa.array([before], kind), "y": [0.0]})])
 
 
 __all__ = ["HISTORY", "HORIZONS", "LEVEL", "Outlook", "Outlooks", "closed_series"]
