@@ -8,7 +8,6 @@ questions there is nothing tighter; of a thousand small ones a Renyi filter woul
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal, localcontext
 from fractions import Fraction
@@ -48,6 +47,10 @@ class Loss:
         """Both parts as decimal text that is never less than they are."""
         return _rounded_up(self.epsilon), _rounded_up(self.delta)
 
+    def rounded(self) -> Loss:
+        """What is read again once this was stored: never less."""
+        return Loss.read(*self.stored())
+
     @classmethod
     def read(cls, epsilon: str, delta: str) -> Loss:
         """What `stored` wrote."""
@@ -61,14 +64,6 @@ def exact(number: float) -> Fraction:
     Fraction(1, 10)
     """
     return Fraction(repr(float(number)))
-
-
-def total(losses: Iterable[Loss]) -> Loss:
-    """All of them together."""
-    spent = Loss()
-    for each in losses:
-        spent += each
-    return spent
 
 
 def _rounded_up(value: Fraction) -> str:

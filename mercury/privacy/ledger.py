@@ -5,7 +5,8 @@ answer, return it. A crash after the charge loses budget and never privacy; noth
 one at a time (a lock in PostgreSQL, the file in SQLite), so that callers who race cannot overspend together.
 
 Each line holds the SHA-256 of the line before it and of itself: `verify` finds a changed, removed or inserted line. Who
-can write to the database can still rewrite the whole chain; keep the last hash elsewhere to notice.
+can write to the database can still rewrite the whole chain; keep the last hash elsewhere to notice. It also holds what
+was spent with it, so that a charge reads three lines, however long the ledger is.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ import sqlalchemy as sa
 
 from mercury.definitions import PrivacyPolicy, canonical_json
 from mercury.errors import BudgetExceededError, CorruptDataError
-from mercury.privacy.accounting import Loss, total
+from mercury.privacy.accounting import Loss
 from mercury.runtime.database import Database
 
-FORMAT = 1
+FORMAT = 2
 """Version of a line; it is hashed with it."""
 
 _LOCK = 0x6D657263707276
@@ -33,7 +34,17 @@ _FIRST = "0" * 64
 
 @dataclass(frozen=True)
 class Charge:
-    """One line: who spent how much of which dataset's budget, for which question."""
+    """One line: who spent how much of which dataset's budget, for which question.
+
+    Parameters
+    ----------
+    number : from 1, without gaps.
+    policy : its version.
+    loss : what this answer costs.
+    dataset_spent, analyst_spent : what was spent of the dataset up to this line and with it: by all, by this analyst.
+    at : microseconds since 1970, UTC.
+    previous, digest : SHA-256 of the line before and of this one, hexadecimal.
+    """
 
     number: int
     dataset: str
@@ -41,15 +52,17 @@ class Charge:
     analyst: str
     question: str
     loss: Loss
+    dataset_spent: Loss
+    analyst_spent: Loss
     at: int
     previous: str
     digest: str
 
     def computed_digest(self) -> str:
         """SHA-256 over all other fields."""
-        epsilon, delta = self.loss.stored()
-        line = [FORMAT, self.number, self.dataset, self.policy, self.analyst, self.question, epsilon, delta, self.at]
-        return hashlib.sha256(canonical_json([*line, self.previous])).hexdigest()
+        who = [self.dataset, self.policy, self.analyst, self.question]
+        amounts = [*self.loss.stored(), *self.dataset_spent.stored(), *self.analyst_spent.stored()]
+        return hashlib.sha256(canonical_json([FORMAT, self.number, *who, *amounts, self.at, self.previous])).hexdigest()
 
 
 class Ledger:
@@ -72,16 +85,19 @@ class Ledger:
         """
         self._database.create(_charges, _answers)
         with self._database.alone(_LOCK) as connection:
-            charges = [_read(row) for row in connection.execute(sa.select(_charges).order_by(_charges.c.number))]
-            _require(policy, analyst, loss, charges)
-            last = charges[-1] if charges else None
+            last = _last(connection)
+            dataset, own = _spent(connection, policy), _spent(connection, policy, analyst)
+            loss = loss.rounded()
+            _require(policy, analyst, loss, dataset, own)
             unsigned = Charge(
                 number=last.number + 1 if last else 1,
                 dataset=dataset_of(policy),
                 policy=policy.version,
                 analyst=analyst,
                 question=question,
-                loss=Loss.read(*loss.stored()),
+                loss=loss,
+                dataset_spent=(dataset + loss).rounded(),
+                analyst_spent=(own + loss).rounded(),
                 at=time.time_ns() // 1000,
                 previous=last.digest if last else _FIRST,
                 digest="",
@@ -92,7 +108,7 @@ class Ledger:
 
     def allows(self, policy: PrivacyPolicy, analyst: str, loss: Loss) -> None:
         """Raise `BudgetExceededError` when a loss would be more than is left; nothing is written."""
-        _require(policy, analyst, loss, self.history())
+        _require(policy, analyst, loss, self.spent(policy), self.spent(policy, analyst))
 
     def history(self, dataset: str | None = None) -> list[Charge]:
         """All charges, oldest first, or those of one dataset."""
@@ -105,7 +121,10 @@ class Ledger:
 
     def spent(self, policy: PrivacyPolicy, analyst: str | None = None) -> Loss:
         """What was spent of a policy's dataset, by everybody or by one analyst."""
-        return _spent(self.history(), policy, analyst)
+        if not self._database.has(_charges):
+            return Loss()
+        with self._database.reading() as connection:
+            return _spent(connection, policy, analyst)
 
     def remaining(self, policy: PrivacyPolicy, analyst: str | None = None) -> Loss:
         """What is left of the dataset's budget, or what an analyst may still spend of it."""
@@ -118,9 +137,16 @@ class Ledger:
     def verify(self) -> int:
         """Check the chain and return how many lines it has; `CorruptDataError` names the first that does not fit."""
         previous = _FIRST
+        spent: dict[tuple[str, ...], Loss] = {}
         lines = self.history()
         for number, line in enumerate(lines, start=1):
-            if line.number != number or line.previous != previous or line.digest != line.computed_digest():
+            for whose in ((line.dataset,), (line.dataset, line.analyst)):
+                spent[whose] = (spent.get(whose, Loss()) + line.loss).rounded()
+            totals = spent[line.dataset,], spent[line.dataset, line.analyst]
+            if (line.number, line.previous, line.digest) != (number, previous, line.computed_digest()) or (
+                line.dataset_spent,
+                line.analyst_spent,
+            ) != totals:
                 raise CorruptDataError(
                     f"line {line.number} of the ledger is not what was written, or a line before it is missing",
                     where=self._database.shown,
@@ -161,19 +187,25 @@ def dataset_of(policy: PrivacyPolicy) -> str:
     return policy.source.address
 
 
-def _spent(charges: list[Charge], policy: PrivacyPolicy, analyst: str | None) -> Loss:
-    return total(
-        line.loss
-        for line in charges
-        if line.dataset == dataset_of(policy) and (analyst is None or line.analyst == analyst)
-    )
+def _last(connection: sa.Connection, *conditions: sa.ColumnElement[bool]) -> Charge | None:
+    newest = sa.select(_charges).where(*conditions).order_by(_charges.c.number.desc()).limit(1)
+    row = connection.execute(newest).one_or_none()
+    return None if row is None else _read(row)
 
 
-def _require(policy: PrivacyPolicy, analyst: str, loss: Loss, charges: list[Charge]) -> None:
+def _spent(connection: sa.Connection, policy: PrivacyPolicy, analyst: str | None = None) -> Loss:
+    own = [] if analyst is None else [_charges.c.analyst == analyst]
+    last = _last(connection, _charges.c.dataset == dataset_of(policy), *own)
+    if last is None:
+        return Loss()
+    return last.dataset_spent if analyst is None else last.analyst_spent
+
+
+def _require(policy: PrivacyPolicy, analyst: str, loss: Loss, dataset_spent: Loss, analyst_spent: Loss) -> None:
     own = policy.analyst_budget
     for whose, budget, spent in (
-        (dataset_of(policy), Loss.of(policy.budget), _spent(charges, policy, None)),
-        (f"analyst {analyst!r}", Loss.of(own) if own is not None else None, _spent(charges, policy, analyst)),
+        (dataset_of(policy), Loss.of(policy.budget), dataset_spent),
+        (f"analyst {analyst!r}", Loss.of(own) if own is not None else None, analyst_spent),
     ):
         if budget is None or (spent + loss).within(budget):
             continue
@@ -185,16 +217,22 @@ def _require(policy: PrivacyPolicy, analyst: str, loss: Loss, charges: list[Char
         )
 
 
+_LOSSES = {"loss": "", "dataset_spent": "dataset_", "analyst_spent": "analyst_"}
+"""Fields of a charge that are amounts, and the beginning of their columns' names."""
+
+
 def _row(line: Charge) -> dict[str, object]:
-    epsilon, delta = line.loss.stored()
-    values = {name: value for name, value in vars(line).items() if name != "loss"}
-    return {**values, "epsilon": epsilon, "delta": delta}
+    values = dict(vars(line))
+    for name, start in _LOSSES.items():
+        values[f"{start}epsilon"], values[f"{start}delta"] = values.pop(name).stored()
+    return values
 
 
 def _read(row: sa.Row[tuple[object, ...]]) -> Charge:
     values = dict(row._mapping)
-    loss = Loss.read(values.pop("epsilon"), values.pop("delta"))
-    return Charge(**values, loss=loss)
+    for name, start in _LOSSES.items():
+        values[name] = Loss.read(values.pop(f"{start}epsilon"), values.pop(f"{start}delta"))
+    return Charge(**values)
 
 
 _metadata = sa.MetaData()
@@ -209,9 +247,15 @@ _charges = sa.Table(
     sa.Column("question", sa.Text, nullable=False),
     sa.Column("epsilon", sa.Text, nullable=False),
     sa.Column("delta", sa.Text, nullable=False),
+    sa.Column("dataset_epsilon", sa.Text, nullable=False),
+    sa.Column("dataset_delta", sa.Text, nullable=False),
+    sa.Column("analyst_epsilon", sa.Text, nullable=False),
+    sa.Column("analyst_delta", sa.Text, nullable=False),
     sa.Column("at", sa.BigInteger, nullable=False),
     sa.Column("previous", sa.Text, nullable=False),
     sa.Column("digest", sa.Text, nullable=False),
+    sa.Index("mercury_privacy_charges_of_datasets", "dataset", "number"),
+    sa.Index("mercury_privacy_charges_of_analysts", "dataset", "analyst", "number"),
 )
 
 _answers = sa.Table(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DatabaseError, IntegrityError, NoSuchModuleError, OperationalError
-from sqlalchemy.schema import CreateTable
+from sqlalchemy.schema import CreateIndex, CreateTable
 
 from mercury.config import without_passwords
 from mercury.errors import (
@@ -64,7 +64,7 @@ class Database:
             return sa.inspect(connection).has_table(table.name)
 
     def create(self, *tables: sa.Table) -> None:
-        """Make the tables that are missing, safe with several callers at once."""
+        """Make the tables that are missing, with their indexes, safe with several callers at once."""
         if all(self.has(table) for table in tables):
             return
         with self.translated():
@@ -76,6 +76,8 @@ class Database:
                     connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_CREATION_LOCK)))
                 for table in tables:
                     connection.execute(CreateTable(table, if_not_exists=True))
+                    for index in table.indexes:
+                        connection.execute(CreateIndex(index, if_not_exists=True))
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:

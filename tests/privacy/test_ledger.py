@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -21,8 +22,9 @@ from hypothesis import strategies as st
 from mercury.definitions import Budget
 from mercury.errors import BudgetExceededError, CorruptDataError, UnavailableError
 from mercury.privacy import Charge, Ledger, Loss
-from mercury.privacy.accounting import exact, total
-from tests.privacy.people import policy
+from mercury.privacy.accounting import exact
+from mercury.privacy.ledger import dataset_of
+from tests.privacy.people import VISITS, policy
 
 TENTH = Loss(Fraction(1, 10))
 ROOT = Path(__file__).parents[2]
@@ -81,7 +83,7 @@ def test_delta_has_a_budget_too(url: str) -> None:
         ledger.charge(policy(), "ann", "b", half)
 
 
-@pytest.mark.parametrize("change", ["loss", "analyst", "question", "at", "gone", "twice"])
+@pytest.mark.parametrize("change", ["loss", "analyst", "question", "at", "gone", "total", "twice"])
 def test_a_changed_ledger_is_found(tmp_path: Path, change: str) -> None:
     url = f"sqlite:///{tmp_path / 'ledger.db'}"
     ledger = Ledger(url)
@@ -95,13 +97,15 @@ def test_a_changed_ledger_is_found(tmp_path: Path, change: str) -> None:
         "question": "UPDATE mercury_privacy_charges SET question = 'other' WHERE number = 2",
         "at": "UPDATE mercury_privacy_charges SET at = at + 1 WHERE number = 2",
         "gone": "DELETE FROM mercury_privacy_charges WHERE number = 2",
+        "total": "UPDATE mercury_privacy_charges SET analyst_epsilon = '0' WHERE number = 4",
         "twice": "INSERT INTO mercury_privacy_charges SELECT 5, dataset, policy, analyst, question, epsilon, delta, "
-        "at, previous, digest FROM mercury_privacy_charges WHERE number = 2",
+        "dataset_epsilon, dataset_delta, analyst_epsilon, analyst_delta, at, previous, digest "
+        "FROM mercury_privacy_charges WHERE number = 2",
     }[change]
     with sa.create_engine(url, poolclass=sa.NullPool).begin() as connection:
         connection.execute(sa.text(statement))
 
-    with pytest.raises(CorruptDataError, match=r"line [235] of the ledger is not what was written"):
+    with pytest.raises(CorruptDataError, match=r"line [2345] of the ledger is not what was written"):
         ledger.verify()
 
 
@@ -157,10 +161,81 @@ def test_a_ledger_that_cannot_be_reached_answers_nothing() -> None:
         ledger.charge(policy(), "ann", "q", TENTH)
 
 
-def test_the_digest_of_a_line_is_golden() -> None:
-    line = Charge(1, "BatchTable/visits", "00", "ann", "q", Loss(Fraction(1, 10)), 1_700_000_000_000_000, "0" * 64, "")
+def test_a_total_that_was_rewritten_with_its_digest_is_found(tmp_path: Path) -> None:
+    """Who sets totals back to spend again cannot hide it behind a digest that fits."""
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    ledger = Ledger(url)
+    for number in range(3):
+        ledger.charge(policy(), "ann", f"q{number}", TENTH)
+    forged = replace(ledger.history()[-1], dataset_spent=TENTH, analyst_spent=TENTH)
+    with sa.create_engine(url, poolclass=sa.NullPool).begin() as connection:
+        connection.execute(
+            sa.text(
+                "UPDATE mercury_privacy_charges SET dataset_epsilon = '0.1', analyst_epsilon = '0.1', digest = :digest "
+                "WHERE number = 3"
+            ),
+            {"digest": forged.computed_digest()},
+        )
 
-    assert line.computed_digest() == "4fc6fc2affe22ef68cb05dda164a560e84f51f7c79c3eb842f9e62ff056acfe8"
+    with pytest.raises(CorruptDataError, match="line 3 of the ledger is not what was written"):
+        ledger.verify()
+
+
+def test_totals_are_the_sums_of_the_charges(url: str) -> None:
+    seed = 23
+    print(f"seed {seed}")
+    rng = random.Random(seed)
+    ledger = Ledger(url)
+    policies = [policy(), policy(source=replace(VISITS, name="guests"))]
+    charged: dict[tuple[str, str], Loss] = {}
+    for number in range(40):
+        which, analyst = rng.choice(policies), rng.choice(["ann", "bob"])
+        loss = Loss(Fraction(rng.randrange(1, 100), 999), Fraction(rng.randrange(100), 7 * 10**10))
+        ledger.charge(which, analyst, f"q{number}", loss)
+        charged[dataset_of(which), analyst] = (
+            charged.get((dataset_of(which), analyst), Loss()) + loss.rounded()
+        ).rounded()
+
+    for which in policies:
+        each = [ledger.spent(which, analyst) for analyst in ("ann", "bob")]
+        assert each == [charged[dataset_of(which), analyst] for analyst in ("ann", "bob")]
+        spent = ledger.spent(which)
+        assert float(spent.epsilon) == pytest.approx(float(sum(each, Loss()).epsilon), rel=1e-15)
+    assert ledger.verify() == 40
+
+
+def test_a_charge_costs_the_same_however_long_the_ledger_is(tmp_path: Path) -> None:
+    """Counted in steps of SQLite's own machine, not in seconds."""
+    ledger = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+    steps = 0
+
+    def counted(connection: sqlite3.Connection, record: object) -> None:
+        def step() -> int:
+            nonlocal steps
+            steps += 1
+            return 0
+
+        connection.set_progress_handler(step, 1)
+
+    sa.event.listen(sa.pool.NullPool, "connect", counted)
+    try:
+        costs = []
+        for number in range(300):
+            before = steps
+            ledger.charge(policy(), "ann", f"q{number}", Loss(Fraction(1, 1000)))
+            costs.append(steps - before)
+    finally:
+        sa.event.remove(sa.pool.NullPool, "connect", counted)
+
+    assert costs[10] > 100
+    assert costs[-1] < 1.2 * costs[10]
+
+
+def test_the_digest_of_a_line_is_golden() -> None:
+    tenth, zeros = Loss(Fraction(1, 10)), "0" * 64
+    line = Charge(1, "BatchTable/visits", "00", "ann", "q", tenth, tenth, tenth, 1_700_000_000_000_000, zeros, "")
+
+    assert line.computed_digest() == "855f4b35e37df547ec604a623a8670cff949b483a7028bc25e2819021c976330"
     assert line.computed_digest() != replace(line, loss=Loss(Fraction(1, 10), Fraction(1, 10**30))).computed_digest()
 
 
@@ -168,8 +243,8 @@ def test_the_digest_of_a_line_is_golden() -> None:
 def test_stored_amounts_are_never_less_than_what_was_spent(parts: list[tuple[int, int]]) -> None:
     losses = [Loss(Fraction(*part), Fraction(part[0], part[1] * 10**9)) for part in parts]
 
-    read = total(Loss.read(*loss.stored()) for loss in losses)
+    read = sum((loss.rounded() for loss in losses), Loss())
 
-    spent = total(losses)
+    spent = sum(losses, Loss())
     assert read.epsilon >= spent.epsilon and read.delta >= spent.delta
     assert read.epsilon - spent.epsilon <= spent.epsilon * Fraction(1, 10**28)
