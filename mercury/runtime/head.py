@@ -72,7 +72,8 @@ def ray_head(num_cpus: int, object_store_bytes: int, system_config: dict[str, in
         "--disable-usage-stats",
         *options,
     ]
-    with tempfile.TemporaryFile("w+") as log:
+    address = f"{LOOPBACK}:{gcs}"
+    with tempfile.TemporaryFile("w+") as log, _current_cluster_kept(address):
         process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -83,9 +84,28 @@ def ray_head(num_cpus: int, object_store_bytes: int, system_config: dict[str, in
         )
         try:
             _await(gcs, dashboard, process, log)
-            yield f"{LOOPBACK}:{gcs}", f"http://{LOOPBACK}:{dashboard}"
+            yield address, f"http://{LOOPBACK}:{dashboard}"
         finally:
             _stop(process)
+
+
+@contextlib.contextmanager
+def _current_cluster_kept(address: str) -> Iterator[None]:
+    """Leave Ray's note of the machine's current cluster as it was, once the head at ``address`` has ended.
+
+    `ray start` overwrites it and a head that is told to end leaves it: whoever calls `ray.init` next, for another
+    project, would wait a minute for a head that is gone.
+    """
+    from ray._common.utils import get_ray_address_file
+
+    note = Path(get_ray_address_file(None))
+    before = note.read_text() if note.exists() else None
+    try:
+        yield
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            if note.read_text().strip() == address:
+                note.unlink() if before is None else note.write_text(before)
 
 
 def _await(gcs: int, dashboard: int, process: subprocess.Popen[bytes], log: object) -> None:

@@ -7,6 +7,7 @@ import contextlib
 import os
 import subprocess
 import sys
+import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -30,10 +31,10 @@ with ray_session(address=LOCAL, num_cpus=4, dashboard=True, object_store_bytes=2
 
 
 @contextlib.contextmanager
-def job_server() -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A process that runs a cluster, and the address of its job server."""
+def job_server(**variables: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A process that runs a cluster, with these environment variables besides, and the address of its job server."""
     # What an earlier Ray of this process left in the environment would hide what is missing in a fresh one.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")} | variables
     with subprocess.Popen(
         [sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
     ) as server:
@@ -102,6 +103,18 @@ def test_a_cluster_ends_with_the_process_that_started_it() -> None:
         assert alive == []
         with pytest.raises(UnavailableError):
             JobClient(address)
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_rays_note_of_the_current_cluster_is_left_as_it_was() -> None:
+    with tempfile.TemporaryDirectory(prefix="ray") as folder:  # short: paths of sockets are limited
+        note = Path(folder, "ray", "ray_current_cluster")
+        note.parent.mkdir()
+        note.write_text("127.0.0.1:1")
+        with job_server(RAY_TMPDIR=folder):
+            assert note.read_text().startswith("127.0.0.1:") and note.read_text() != "127.0.0.1:1"
+        assert note.read_text() == "127.0.0.1:1"
 
 
 @pytest.mark.ray
