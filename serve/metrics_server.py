@@ -8,43 +8,27 @@ The application is `mercury.analytics.http`; this file only starts it. Serve's p
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
 
-from ray import serve
 from ray.serve import Application
 from starlette.applications import Starlette
+
+from mercury.config import Settings
+from mercury.runtime.serving import application
+
+LIVE_PAGES = 128
+"""Requests that a replica holds at once: a live page is one for as long as it is open."""
 
 
 def app(args: Mapping[str, str]) -> Application:
     """The application for ``serve run`` and for a config file; ``args`` may name the ``project`` file and
     the ``state`` folder."""
-    project = Path(args["project"]) if "project" in args else None
-    state = {"MERCURY_STATE": args["state"]} if "state" in args else {}
-
-    def build() -> Starlette:
-        # Runs in the replica, which opens its own tables.
-        from mercury.analytics import Planner
-        from mercury.analytics.http import build_app
-        from mercury.config import load_settings
-        from mercury.projects import load_project
-        from mercury.runtime.serving import replica_on_loopback
-
-        replica_on_loopback()
-        settings = load_settings(project, {**os.environ, **state})
-        return build_app(Planner(load_project(settings.project), settings))
-
-    return build_deployment(build).bind()
+    return application("MetricsServer", _build, args, max_ongoing_requests=LIVE_PAGES)
 
 
-def build_deployment(build: Callable[[], Starlette], *, replicas: int = 1) -> Any:
-    """A Serve deployment of the application that `build` makes in each replica; live pages hold a request each."""
+def _build(settings: Settings) -> Starlette:
+    from mercury.analytics import Planner
+    from mercury.analytics.http import build_app
+    from mercury.projects import load_project
 
-    @serve.deployment(name="MetricsServer", max_ongoing_requests=128, num_replicas=replicas)
-    @serve.ingress(build)
-    class MetricsServer:
-        """Holds the ASGI application; requests go to it directly."""
-
-    return MetricsServer
+    return build_app(Planner(load_project(settings.project), settings))

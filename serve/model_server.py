@@ -7,6 +7,27 @@ The application is `mercury.models.inference`; this file only starts it. Serve's
 say, which `mercury serve` sets to loopback.
 """
 
-from mercury.models.serving import application as app
+from __future__ import annotations
 
-__all__ = ["app"]
+from collections.abc import Mapping
+
+from fastapi import FastAPI
+from ray.serve import Application
+
+from mercury.config import Settings
+from mercury.runtime.serving import application
+
+
+def app(args: Mapping[str, str]) -> Application:
+    """The application for ``serve run`` and for a config file; ``args`` may name the ``project`` file and
+    the ``state`` folder."""
+    return application("ModelServer", _build, args)
+
+
+def _build(settings: Settings) -> FastAPI:
+    from mercury.models.inference import build_app
+    from mercury.models.serving import capture_recorder, predictors
+    from mercury.projects import load_project
+
+    project = load_project(settings.project)
+    return build_app(predictors(project, settings, capture_recorder(project)))

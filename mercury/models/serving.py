@@ -1,19 +1,15 @@
-"""Models as a Ray Serve application: each replica loads the champions and maps the online store."""
+"""The predictors that a replica serves: the champions of a project, on the online store."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mercury.errors import DataError, UsageError, did_you_mean
+from mercury.errors import DataError
 from mercury.models.prediction import FeatureRow, Predictor
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
-    from ray.serve import Application
-
     from mercury.config import Settings
     from mercury.definitions import Model, Project
     from mercury.models.registry import ModelVersion
@@ -62,39 +58,12 @@ def require_champions(project: Project, settings: Settings) -> dict[str, str]:
     return {name: registry.version(name) for name in models} if registry else {}
 
 
-def application(args: Mapping[str, str]) -> Application:
-    """The application for ``serve run`` and for a config file.
+def capture_recorder(project: Project) -> Recorder | None:
+    """What a replica tells about captured predictions; None when no monitor of the project watches a model."""
+    from mercury.observability.capture import CAPTURE_METRICS
+    from mercury.runtime.metrics import shared_metrics
 
-    ``args`` may name the ``project`` file and the ``state`` folder; other names are refused with `UsageError`.
-    """
-    from ray import serve
-
-    for name in args:
-        if name not in ("project", "state"):
-            raise UsageError(
-                f"{name!r} is no argument of the application", fix=did_you_mean(name, ["project", "state"])
-            )
-    project = Path(args["project"]) if "project" in args else None
-    state = Path(args["state"]) if "state" in args else None
-
-    def build() -> FastAPI:
-        # Runs in the replica: neither a mapped store nor a loaded model can be sent there.
-        from mercury.models.inference import build_app
-        from mercury.projects import load_project
-        from mercury.runtime.serving import replica_on_loopback
-
-        replica_on_loopback()
-        settings = _settings(project, state)
-        loaded = load_project(settings.project)
-        recorder = _capture_recorder() if _watched(loaded) else None
-        return build_app(predictors(loaded, settings, recorder))
-
-    @serve.deployment(name="ModelServer", max_ongoing_requests=64)
-    @serve.ingress(build)
-    class ModelServer:
-        """Holds the ASGI application; requests go to it directly."""
-
-    return ModelServer.bind()  # type: ignore[attr-defined]
+    return shared_metrics(CAPTURE_METRICS) if _watched(project) else None
 
 
 def _watched(project: Project) -> set[str]:
@@ -102,13 +71,6 @@ def _watched(project: Project) -> set[str]:
     from mercury.definitions import Monitor
 
     return {monitor.model.name for monitor in project.of(Monitor) if monitor.model is not None}
-
-
-def _capture_recorder() -> Recorder:
-    from mercury.observability.capture import CAPTURE_METRICS
-    from mercury.runtime.metrics import shared_metrics
-
-    return shared_metrics(CAPTURE_METRICS)
 
 
 def _key_types(model: Model) -> dict[str, str]:
@@ -143,12 +105,3 @@ def _check_features(champion: ModelVersion, model: Model) -> None:
             model.name,
             ", ".join(changed),
         )
-
-
-def _settings(project: Path | None, state: Path | None) -> Settings:
-    import os
-
-    from mercury.config import load_settings
-
-    environment = dict(os.environ) | ({"MERCURY_STATE": str(state)} if state else {})
-    return load_settings(project, environment)

@@ -8,15 +8,18 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mercury.errors import NotFoundError, PortInUseError
+from mercury.config import load_settings
+from mercury.errors import NotFoundError, PortInUseError, UsageError, did_you_mean
 from mercury.runtime.head import LOOPBACK
 from mercury.runtime.session import LOOPBACK_SWITCH
 
 if TYPE_CHECKING:
+    from ray.serve import Application
+
     from mercury.config import Settings
     from mercury.definitions import Project
 
@@ -62,6 +65,44 @@ def serving(settings: Settings, applications: Collection[str], *, port: int = 80
         serve.shutdown()
 
 
+def application(
+    name: str, build: Callable[[Settings], Any], args: Mapping[str, str], *, max_ongoing_requests: int = 64
+) -> Application:
+    """The Serve application of the ASGI application that ``build`` makes of a project's settings in each replica.
+
+    ``args`` may name the ``project`` file and the ``state`` folder; other names are refused with `UsageError`.
+    """
+    from ray import cloudpickle
+
+    for argument in args:
+        if argument not in ("project", "state"):
+            fix = did_you_mean(argument, ["project", "state"])
+            raise UsageError(f"{argument!r} is no argument of the application", fix=fix)
+    # A replica may not find the module of ``build`` by name.
+    cloudpickle.register_pickle_by_value(sys.modules[build.__module__])
+    project = Path(args["project"]) if "project" in args else None
+    state = {"MERCURY_STATE": args["state"]} if "state" in args else {}
+
+    def built() -> Any:
+        # Runs in the replica: neither a mapped store nor a loaded model can be sent there.
+        replica_on_loopback()
+        return build(load_settings(project, {**os.environ, **state}))
+
+    return deployed(name, built, max_ongoing_requests=max_ongoing_requests)
+
+
+def deployed(name: str, build: Callable[[], Any], *, max_ongoing_requests: int = 64) -> Application:
+    """One replica of the ASGI application that ``build`` makes there."""
+    from ray import serve
+
+    @serve.deployment(name=name, max_ongoing_requests=max_ongoing_requests)
+    @serve.ingress(build)
+    class Server:
+        """Holds the ASGI application; requests go to it directly."""
+
+    return Server.bind()  # type: ignore[attr-defined]
+
+
 def replica_on_loopback() -> None:
     """Let the Serve replica that calls this, when it builds its application, listen on loopback if its cluster does.
 
@@ -85,12 +126,7 @@ def _require_free(host: str, port: int) -> None:
 
 
 def _load(path: str) -> Any:
-    """A module of the ``serve`` folder: of the checkout that Mercury runs from, or the one that its wheel installed.
-
-    Its classes are pickled by value, since workers cannot import it by name.
-    """
-    from ray import cloudpickle
-
+    """A module of the ``serve`` folder: of the checkout that Mercury runs from, or the one that its wheel installed."""
     for root in (Path(__file__).parents[2], Path(sys.prefix) / "share" / "mercury"):
         if (root / path).exists():
             name = "mercury_" + Path(path).stem
@@ -99,6 +135,5 @@ def _load(path: str) -> Any:
             module = importlib.util.module_from_spec(spec)
             sys.modules[name] = module
             spec.loader.exec_module(module)
-            cloudpickle.register_pickle_by_value(module)
             return module
     raise NotFoundError(f"{path!r} is not installed", fix="Run from a checkout, or reinstall mercury-platform")

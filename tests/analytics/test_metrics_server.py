@@ -19,7 +19,7 @@ from tests.analytics.world import Feed, project, random_events, settings_in
 def test_the_deployment_answers_and_pushes_below_its_prefix(tmp_path: Path, ray_local: object) -> None:
     from ray import serve
 
-    from serve.metrics_server import build_deployment
+    from mercury.runtime.serving import deployed
 
     feed = Feed(settings_in(tmp_path))
     feed.commit(random_events(3, 500, "2013-07-01", "2013-07-02"))
@@ -39,7 +39,7 @@ def test_the_deployment_answers_and_pushes_below_its_prefix(tmp_path: Path, ray_
     url = f"http://127.0.0.1:{port}/analytics"
     serve.start(http_options={"host": "127.0.0.1", "port": port})
     try:
-        serve.run(build_deployment(build).bind(), name="metrics", route_prefix="/analytics")
+        serve.run(deployed("MetricsServer", build), name="metrics", route_prefix="/analytics")
         body = json.dumps({"query": "flights by day"}).encode()
         asked = urllib.request.Request(f"{url}/v1/query", body, {"Content-Type": "application/json"})
         with urllib.request.urlopen(asked, timeout=60) as answer:

@@ -33,7 +33,7 @@ def _free_port() -> int:
 def test_the_deployment_answers_in_feasts_shape(tmp_path: Path, ray_local: object) -> None:
     from ray import serve
 
-    from serve.feature_server import build_deployment
+    from mercury.runtime.serving import deployed
 
     stamps = pa.array([5], UTC_MICROSECONDS)
     rows = pa.table({"k": ["a"], "x": [1.5], EVENT_TIME: stamps, CREATED_TIME: stamps})
@@ -50,7 +50,7 @@ def test_the_deployment_answers_in_feasts_shape(tmp_path: Path, ray_local: objec
     port = _free_port()
     serve.start(http_options={"host": "127.0.0.1", "port": port})
     try:
-        serve.run(build_deployment(build).bind(), name="features", route_prefix="/")
+        serve.run(deployed("FeatureServer", build), name="features", route_prefix="/")
         body = json.dumps({"feature_service": "s", "entities": {"k": ["a", "b"]}}).encode()
         request = urllib.request.Request(f"http://127.0.0.1:{port}/get-online-features", body, method="POST")
         with urllib.request.urlopen(request, timeout=60) as answer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import importlib
 import json
 import socket
 from collections.abc import Iterator
@@ -19,7 +20,6 @@ from mercury.definitions import FeatureView, Project, SemanticModel, Stream
 from mercury.errors import PortInUseError, UsageError
 from mercury.models import predictors
 from mercury.models.prediction import Prediction
-from mercury.models.serving import application
 from mercury.projects import load_project
 from mercury.runtime.serving import APPLICATIONS, applications_of
 from mercury.time import parse_instant
@@ -264,9 +264,11 @@ def test_what_a_project_does_not_define_is_not_served() -> None:
     assert applications_of(Project("stream", [stream])) == []
 
 
-def test_an_argument_that_the_application_does_not_have_is_refused() -> None:
+@pytest.mark.parametrize("server", ["feature_server", "metrics_server", "model_server"])
+def test_an_argument_that_an_application_does_not_have_is_refused(server: str) -> None:
+    app = importlib.import_module(f"serve.{server}").app
     with pytest.raises(UsageError, match=r"'projct' is no argument of the application\. Did you mean 'project'\?"):
-        application({"projct": "mercury_project.py"})
+        app({"projct": "mercury_project.py"})
 
 
 def _free_port() -> int:
