@@ -12,10 +12,10 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mercury.errors import DataError
 from mercury.expressions import Expression, duckdb_process, evaluate
 from mercury.summaries import SCALARS, Summary, SummarySpec
 from mercury.summaries.aggregates import Kept
+from mercury.summaries.engines.sql import fitted
 
 KEY = "mercury_key_"
 """How the columns are called inside a statement, so that no name of a user can be taken for one."""
@@ -47,7 +47,7 @@ def coarsened(
             if statement is None:
                 tables[name] = state.empty_table()
                 continue
-            tables[name] = _fitted(cursor.sql(statement).to_arrow_table(), state)
+            tables[name] = fitted(cursor.sql(statement).to_arrow_table(), state)
     return Summary(spec, tables)
 
 
@@ -135,18 +135,6 @@ def _merged(kept: Kept, places: Mapping[str, str]) -> list[str]:
         else:
             out.append(f"{column.rule}({place})")
     return out
-
-
-def _fitted(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    arrays = []
-    for column, field in zip(table.columns, schema, strict=True):
-        try:
-            arrays.append(column.cast(field.type))
-        except pa.ArrowInvalid as error:
-            raise DataError(
-                f"the sum of {field.name!r} is beyond 64 bits", fix="Make it one of floats: Sum('cast(x AS double)')"
-            ) from error
-    return pa.Table.from_arrays(arrays, schema=schema)
 
 
 def _quoted(name: str) -> str:

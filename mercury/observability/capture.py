@@ -76,10 +76,23 @@ def predictions_schema(keys: Mapping[str, str], features: Mapping[str, pa.DataTy
     return pa.schema(fields)
 
 
+def key_types(model: Model) -> dict[str, str]:
+    """The entity keys of a model with their types, as the labels' source has them."""
+    from mercury.models.fitting import entity_keys
+
+    assert model.labels is not None
+    return {name: model.labels.schema[name] for name in entity_keys(model)}
+
+
+def feature_types(version: ModelVersion) -> dict[str, pa.DataType]:
+    """The features as a model sees them: text for categories, float64 for all else."""
+    return {
+        column.name: pa.float64() if column.categories is None else pa.string() for column in version.encoding.columns
+    }
+
+
 def capture_of(model: Model, version: ModelVersion, settings: Settings, recorder: Recorder | None = None) -> Capture:
     """The capture of a model's predictions into its table in the lake."""
-    from mercury.observability.sources import feature_types, key_types
-
     keys = key_types(model)
     schema = predictions_schema(keys, feature_types(version))
     return Capture(model.name, Lake(settings.lake).predictions(model.name), schema, list(keys), recorder=recorder)

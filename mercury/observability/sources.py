@@ -14,7 +14,7 @@ from mercury.config import Settings
 from mercury.definitions import Model, Monitor, Stream
 from mercury.errors import DataError, NotFoundError, TableNotFoundError
 from mercury.lake import Lake
-from mercury.observability.capture import EVENT_TIME, ID, MODEL_VERSION, SCORE, predictions_schema
+from mercury.observability.capture import EVENT_TIME, ID, MODEL_VERSION, SCORE, key_types, predictions_schema
 from mercury.observability.performance.labels import KNOWN_AT, LABEL
 
 if TYPE_CHECKING:
@@ -117,21 +117,6 @@ def read_labels(model: Model, settings: Settings, now: int) -> pa.Table:
     return rows.set_column(rows.column_names.index(LABEL), LABEL, rows[LABEL].cast(pa.float64()))
 
 
-def key_types(model: Model) -> dict[str, str]:
-    """The entity keys of a model with their types, as the labels' source has them."""
-    from mercury.models import entity_keys
-
-    assert model.labels is not None
-    return {name: model.labels.schema[name] for name in entity_keys(model)}
-
-
-def feature_types(version: ModelVersion) -> dict[str, pa.DataType]:
-    """The features as a model sees them: text for categories, float64 for all else."""
-    return {
-        column.name: pa.float64() if column.categories is None else pa.string() for column in version.encoding.columns
-    }
-
-
 def labels_table(model: Model, settings: Settings) -> Table:
     """The table that a model's labels come from; `DataError` when it has no rows yet."""
     from mercury.tables import Table
@@ -184,9 +169,7 @@ __all__ = [
     "SCORE",
     "SKEW_ROWS",
     "Watched",
-    "feature_types",
     "instants",
-    "key_types",
     "labels_table",
     "read_champion",
     "read_labels",
