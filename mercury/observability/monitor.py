@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -323,8 +323,6 @@ def _held_out(taught: np.ndarray, cutoff: object) -> np.ndarray:
 
 
 def _with_evidence(column: ColumnWindow, evidence: float | None) -> ColumnWindow:
-    from dataclasses import replace
-
     return column if evidence is None else replace(column, evidence=shown(evidence))
 
 
