@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from html import escape
 from importlib import resources
@@ -32,14 +33,19 @@ def section(title: str, *parts: str, number: str = "", caption: str = "", text: 
     return f"<section>\n<h2>{escape(title)}</h2>\n{figure}{words}{''.join(parts)}\n</section>"
 
 
-def facts(values: Mapping[str, str]) -> str:
-    """Small tiles: a number each, with what it is."""
-    tiles = "".join(f"<div><dd>{escape(value)}</dd><dt>{escape(name)}</dt></div>" for name, value in values.items())
-    return f'<dl class="facts">{tiles}</dl>'
+def facts(values: Mapping[str, str], *, warnings: Mapping[str, str] | None = None) -> str:
+    """Small tiles: a number each, with what it is; ``warnings`` by the same names stand below as badges."""
+
+    def tile(name: str, value: str) -> str:
+        warning = (warnings or {}).get(name)
+        badge = f'<dd class="badge">{escape(warning)}</dd>' if warning else ""
+        return f"<div><dd>{escape(value)}</dd><dt>{escape(name)}</dt>{badge}</div>"
+
+    return f'<dl class="facts">{"".join(tile(name, value) for name, value in values.items())}</dl>'
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, caption: str = "") -> str:
-    """A table of text; columns whose every value starts like a number are aligned as numbers."""
+    """A table of text; columns whose every value starts like a number, and is no date, are aligned as numbers."""
     numeric = [all(_is_number(row[place]) for row in rows) for place in range(len(columns))]
 
     def line(cells: Sequence[str], tag: str) -> str:
@@ -55,4 +61,4 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, caption: str
 
 
 def _is_number(text: str) -> bool:
-    return text[:1] in "+-−±0123456789" if text else True
+    return re.match(r"(?!\d{4}-\d\d)[+−±\d-]", text) is not None if text else True

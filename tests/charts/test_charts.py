@@ -21,8 +21,13 @@ def drawn(html: str) -> ET.Element:
     return ET.fromstring(html)
 
 
-def of_class(html: str, name: str) -> list[ET.Element]:
-    return [element for element in drawn(html).iter() if name in element.get("class", "").split()]
+def picture(html: str, width: str) -> ET.Element:
+    (found,) = [element for element in drawn(html) if width in element.get("class", "").split()]
+    return found
+
+
+def of_class(html: str, name: str, width: str = "wide") -> list[ET.Element]:
+    return [element for element in picture(html, width).iter() if name in element.get("class", "").split()]
 
 
 def ticks(html: str, anchor: str) -> dict[str, float]:
@@ -91,6 +96,42 @@ def test_marks_and_spans_lie_at_their_days() -> None:
     assert [note.text for note in of_class(html, "note")] == ["fault", "alarm"]
 
 
+def test_a_narrow_page_has_a_picture_of_its_own_with_the_same_values() -> None:
+    days = [dt.date(2013, 1, 1) + dt.timedelta(days=day) for day in range(365)]
+    html = chart([Series("a", days, [float(day % 7) for day in range(365)])], title="t")
+
+    for width, pixels in (("wide", 720), ("narrow", 360)):
+        assert picture(html, width).get("viewBox") == f"0 0 {pixels} 240"
+        (line,) = of_class(html, "line", width)
+        assert len(line.get("points", "").split()) == 365
+        below = [tick for tick in of_class(html, "tick", width) if tick.get("text-anchor") == "middle"]
+        ends = [(float(tick.get("x", 0)), 6.6 * len(tick.text or "") / 2) for tick in below]
+        assert len(ends) >= 2
+        assert all(a + half <= b - other for (a, half), (b, other) in itertools.pairwise(ends))
+        assert ends[0][0] - ends[0][1] >= 0 and ends[-1][0] + ends[-1][1] <= pixels
+
+
+def test_long_names_are_slanted_where_they_have_no_room() -> None:
+    names = ["conformity", "completeness", "accuracy", "consistency", "a name of twenty-one!", "coverage"]
+    html = chart([Series("a", names, [1.0] * 6, form="bars")], title="t")
+
+    assert [name.text for name in of_class(html, "name", "narrow")] == [*names[:4], "a name of twe…", "coverage"]
+    for name in of_class(html, "name", "narrow"):
+        along = 6.6 * len(name.text or "")
+        assert float(name.get("x", 0)) - math.cos(math.radians(33)) * along >= 0
+        assert float(name.get("y", 0)) + math.sin(math.radians(33)) * along <= 240
+    lowest = max(float(bar.get("y", 0)) + float(bar.get("height", 0)) for bar in of_class(html, "bar", "narrow"))
+    assert lowest < min(float(name.get("y", 0)) for name in of_class(html, "name", "narrow"))
+
+
+def test_a_warning_stands_in_its_own_tile() -> None:
+    rows, late = drawn(facts({"rows": "5", "late": "1"}, warnings={"late": "drift", "other": "unseen"}))
+
+    assert [element.text for element in rows] == ["5", "rows"]
+    found = [(element.text, element.get("class")) for element in late]
+    assert found == [("1", None), ("late", None), ("drift", "badge")]
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.floats(-1e12, 1e12), st.floats(0, 1e12))
 def test_a_number_axis_holds_its_data_between_few_ticks(low: float, size: float) -> None:
@@ -132,8 +173,8 @@ def test_a_page_needs_nothing_else_and_holds_texts_as_text() -> None:
         [
             section(nasty, chart([Series(nasty, [nasty], [1.0], form="bars")], title=nasty, y=nasty), number="5",
                     caption=nasty, text=nasty),
-            facts({nasty: nasty}),
-            table(["a", "n"], [[nasty, "1,000"]], caption=nasty),
+            facts({nasty: nasty}, warnings={nasty: nasty}),
+            table(["a", "n", "day"], [[nasty, "1,000", "2013-07-01"]], caption=nasty),
         ],
         lead=nasty,
         footer=nasty,
@@ -142,5 +183,5 @@ def test_a_page_needs_nothing_else_and_holds_texts_as_text() -> None:
     assert "<script" not in html
     assert not re.search(r"\b(src|href)\s*=|url\(|@import", html)
     assert "default-src 'none'" in html
-    assert "<td class=n>1,000</td>" in html
+    assert "<td class=n>1,000</td><td>2013-07-01</td>" in html
     assert "prefers-color-scheme: dark" in html and "@media print" in html

@@ -44,7 +44,7 @@ def test_flights_per_day_with_every_output(folder: Path) -> None:
     assert min(range(14), key=by_day.__getitem__) in (3, 10)
     assert all(600 < value < 1_100 for value in by_day)
     html = (folder / "r.html").read_text()
-    assert "DampedHoltWinters" in html and html.count("<svg") == 1 and "<script" not in html
+    assert "DampedHoltWinters" in html and html.count("<figure") == 1 and "<script" not in html
     assert (folder / "p.png").read_bytes().startswith(b"\x89PNG")
 
 
