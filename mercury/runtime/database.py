@@ -25,6 +25,11 @@ PATIENCE = 30
 _CREATION_LOCK = 0x6D657263757279
 """Key of PostgreSQL's advisory lock around the creation of tables."""
 
+_WAIT_FOR_DISK = (
+    "SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'"
+)
+"""Of PostgreSQL, whose default an administrator may have set to lose what was committed last."""
+
 
 class Database:
     """Connections to a database by URL; they are not kept, since a forked or pickled caller must not share one.
@@ -44,7 +49,11 @@ class Database:
             parsed = sa.make_url(url)
             self.is_sqlite = parsed.get_backend_name() == "sqlite"
             options = {"timeout": PATIENCE} if self.is_sqlite else {"connect_timeout": PATIENCE}
-            self._engine = sa.create_engine(parsed, poolclass=sa.NullPool, connect_args=options)
+            # PostgreSQL's locks are taken by a statement: a server's stricter default would read what was before it.
+            level = {} if self.is_sqlite else {"isolation_level": "READ COMMITTED"}
+            self._engine = sa.create_engine(
+                parsed, poolclass=sa.NullPool, connect_args=options, hide_parameters=True, **level
+            )
         except (sa.exc.ArgumentError, NoSuchModuleError) as error:
             raise ConfigError(
                 f"{setting} is not a database URL", fix="Write sqlite:///FILE or postgresql://…"
@@ -101,6 +110,7 @@ class Database:
             if not self.is_sqlite:
                 with self._engine.begin() as connection:
                     connection.execute(sa.select(sa.func.pg_advisory_xact_lock(lock)))
+                    connection.exec_driver_sql(_WAIT_FOR_DISK)
                     yield connection
                 return
             with self._engine.connect() as connection:
@@ -112,7 +122,8 @@ class Database:
                 try:
                     yield connection
                 except BaseException:
-                    connection.exec_driver_sql("ROLLBACK")
+                    if raw.in_transaction:  # a full disk has ended it
+                        connection.exec_driver_sql("ROLLBACK")
                     raise
                 connection.exec_driver_sql("COMMIT")
 
