@@ -125,16 +125,23 @@ def budget(policy: str, project_file: Path | None, form: str) -> None:
 @private.command()
 @click.argument("policy")
 @click.option("--draws", type=click.IntRange(min=1000), default=40_000, show_default=True, help="Draws of each noise.")
+@click.option("--seen", metavar="HASH", help="The last line's hash of an earlier audit, which must still be there.")
 @_project
 @_format
-def audit(policy: str, draws: int, project_file: Path | None, form: str) -> int:
-    """Check the ledger's chain, and that the noise of POLICY keeps its epsilon; exits with 5 when it does not."""
+def audit(policy: str, draws: int, seen: str | None, project_file: Path | None, form: str) -> int:
+    """Check the ledger's chain, and that the noise of POLICY keeps its epsilon; exits with 5 when it does not.
+
+    Keep the printed hash where nobody can change it who can change the ledger: with --seen, the next audit finds lines
+    that were cut off or written anew.
+    """
     from mercury.config import load_settings
     from mercury.privacy import ledger_of
     from mercury.privacy.audit import audit as run
 
     found = _policy(policy, project_file)
-    lines = ledger_of(load_settings(project_file)).verify()
+    ledger = ledger_of(load_settings(project_file))
+    head = ledger.head()
+    lines = ledger.verify(seen)
     results = run(found, draws=draws)
     if form == "json":
         rows = [
@@ -142,9 +149,9 @@ def audit(policy: str, draws: int, project_file: Path | None, form: str) -> int:
              "kept": one.kept}
             for one in results
         ]  # fmt: skip
-        click.echo(json.dumps({"ledger_lines": lines, "noise": rows}))
+        click.echo(json.dumps({"ledger_lines": lines, "ledger_head": head, "noise": rows}))
     else:
-        click.echo(f"the ledger's {lines} lines are as they were written")
+        click.echo(f"the ledger's {lines} lines are as they were written, up to {head or 'none'}")
         for one in results:
             word = "keeps" if one.kept else "BREAKS"
             click.echo(

@@ -1,28 +1,37 @@
 """The one pass before the noise: rows to bounded, exact integers per group.
 
 1. Rows are filtered and grouped by unit and keys; each pair keeps its count of rows and the sums of its measures.
-2. Of a unit's groups, `max_groups` are kept: those with the least keyed hash of (unit, group). The key is new for each
-   question, so every group of a unit is equally likely to stay. That makes answers fair, not private: privacy needs no
-   more than that the choice among a unit's groups depends on nobody else's rows, which holds for every hash.
+2. Of a unit's groups, `max_groups` are kept: those with the least keyed hash of (unit, group), by
+   `mercury.privacy.choosing`. The key is new for each question, so every group of a unit is equally likely to stay.
+   That makes answers fair, not private: privacy needs no more than that the choice among a unit's groups depends on
+   nobody else's rows.
 3. A pair with more than `max_rows` rows is scaled down to as many: its sums times max_rows / rows, towards zero.
-4. Pairs are added up by group: integers, so that nothing depends on an order.
+4. Pairs are added up by group: integers, so that nothing depends on an order. What would not fit 64 bits stays at the
+   greatest number that does, which moves no further than the sum itself when a unit comes or goes.
 
-Rows whose unit is null or NaN belong to nobody; a question about them is refused.
+Rows whose unit is null or NaN belong to nobody. Whether a source has any is looked up without the question's condition:
+an answer or a refusal that depended on both would tell about those rows, without noise and for nothing.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import duckdb
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from mercury.definitions import arrow_schema
 from mercury.errors import DataError, SchemaError
 from mercury.expressions import Expression, duckdb_process
 from mercury.expressions.duckdb_files import parquet, parquet_column
-from mercury.privacy.plan import USERS, PrivatePlan
+from mercury.privacy.plan import USERS, Measure, PrivatePlan
+
+MOST = 2**63 - 1
+"""Greatest sum of a group."""
+
+PAIRS_AT_ONCE = 30_000_000
+"""Of a table with more rows than these, units are taken in parts, so that memory holds about as many pairs at once."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +40,8 @@ class Bounded:
 
     Parameters
     ----------
-    table : key columns, `USERS`, and one int64 column per measure, named ``m0``, ``m1``, … in the plan's order.
+    table : `key_columns` of the plan, `USERS`, and one int64 column per measure, named ``m0``, ``m1``, … in the plan's
+        order.
     """
 
     table: pa.Table
@@ -47,87 +57,143 @@ def bounded(plan: PrivatePlan, rows: pa.Table | Sequence[str], seed: bytes, *, t
     Raises `DataError` when a unit is null, `SchemaError` when a column is missing. Errors name no value: those are what
     is to be protected.
     """
-    assert plan.policy.source is not None and plan.policy.unit is not None
-    schema = arrow_schema(plan.policy.source.schema)
-    unit = Expression.parse(plan.policy.unit)
-    with duckdb_process.cursor(threads=threads) as cursor:
-        source = _source(plan, rows, cursor)
-        keys = [f'"{column}"' for column in plan.by]
-        where = [Expression.parse(plan.where).sql("duckdb", schema)] if plan.where else []
-        where += [_public(plan, column) for column in plan.by if column in plan.policy.public_keys]
-        condition = f" WHERE {' AND '.join(f'({part})' for part in where)}" if where else ""
-        values = [
-            f"{Expression.parse(measure.value).sql('duckdb', schema)} AS v{place}"
-            for place, measure in enumerate(plan.measures)
-            if measure.name != USERS
-        ]
-        whose = unit.sql("duckdb", schema)
-        if pa.types.is_floating(unit.check(schema)):
-            whose = f"CASE WHEN NOT isnan({whose}) THEN {whose} END"
-        row = ", ".join([f"{whose} AS mercury_unit", *keys, *values])
-        cursor.execute(f"CREATE OR REPLACE TEMP VIEW mercury_rows AS SELECT {row} FROM {source}{condition}")
-        table = cursor.sql(_groups(plan), params={"seed": seed.hex()}).to_arrow_table()
-        cursor.execute("DROP VIEW mercury_rows")
-        if pc.any(table["nobody"]).as_py():
-            raise DataError(
-                f"the unit {plan.policy.unit!r} is null in some rows, which are then nobody's",
-                where=plan.policy.address,
-                fix=f'Leave them out: where="({plan.policy.unit}) IS NOT NULL"',
-            )
-    return Bounded(table.drop_columns(["nobody"]))
+    try:
+        with duckdb_process.cursor(threads=threads) as cursor:
+            source = _source(plan, rows, cursor)
+            for name, column in zip(key_columns(plan), plan.keys, strict=True):
+                if column in plan.public:
+                    cursor.register(f"public_{name}", pa.table({"value": plan.public[column]}))
+            if not plan.leaves_nobody_out and cursor.sql(_nobody(plan, source)).fetchall():
+                raise DataError(
+                    f"the unit {plan.policy.unit!r} is null in some rows, which are then nobody's",
+                    where=plan.policy.address,
+                    fix=f'Leave them out: where="({plan.policy.unit}) IS NOT NULL"',
+                )
+            return Bounded(_groups(plan, source, seed, cursor))
+    except duckdb.Error as error:
+        # Its message may hold values of the data, and so would the chain of errors.
+        kind = type(error).__name__
+    raise DataError(
+        f"the question could not be computed ({kind})",
+        where=plan.policy.address,
+        fix="Check that the table's columns have the declared types, and that there is memory and disk",
+    )
 
 
-def _pairs(plan: PrivatePlan) -> str:
+def key_columns(plan: PrivatePlan) -> list[str]:
+    """Names of the columns of groups, before they get those of the question: no column of the source is in the way."""
+    return [f"k{place}" for place in range(len(plan.keys))]
+
+
+def _groups(plan: PrivatePlan, source: str, seed: bytes, cursor: duckdb.DuckDBPyConnection) -> pa.Table:
+    """Pairs that were chosen, scaled and added up."""
+    keys = key_columns(plan)
+    select = [*keys, f"count(*) AS {USERS}"]
+    for place, part in enumerate(plan.measures):
+        select.append(f"{_total(place, part, plan.policy.max_rows)} AS m{place}")
+    if not keys:
+        return cursor.sql(f"SELECT {', '.join(select)} FROM ({_pairs(plan, source)})").to_arrow_table()
+    _choose(plan, source, seed, cursor)
+    return cursor.sql(f"SELECT {', '.join(select)} FROM chosen GROUP BY {', '.join(keys)}").to_arrow_table()
+
+
+def _choose(plan: PrivatePlan, source: str, seed: bytes, cursor: duckdb.DuckDBPyConnection) -> None:
+    """Make ``chosen``: the pairs that stay."""
+    from mercury.privacy.choosing import chosen
+
+    def kept(query: str) -> pa.Table:
+        pairs = cursor.sql(query).to_arrow_table()
+        return pairs.filter(pa.array(chosen(pairs, "unit", key_columns(plan), seed, plan.policy.max_groups)))
+
+    ((rows,),) = cursor.sql(f"SELECT count(*) FROM {source}").fetchall()
+    parts = math.ceil(rows / PAIRS_AT_ONCE)
+    if parts <= 1:
+        cursor.register("chosen", kept(_pairs(plan, source)))
+        return
+    cursor.execute(f"CREATE TEMP TABLE pairs AS {_pairs(plan, source)}")
+    cursor.execute("CREATE TEMP TABLE chosen AS SELECT * FROM pairs LIMIT 0")
+    for part in range(parts):
+        cursor.register("part", kept(f"SELECT * FROM pairs WHERE hash(unit) % {parts} = {part}"))
+        cursor.execute("INSERT INTO chosen SELECT * FROM part")
+
+
+def _total(place: int, measure: Measure, max_rows: int) -> str:
+    """The sum of a measure over the chosen units of a group."""
+    if measure.name == USERS:
+        return "count(*)"
+    if measure.worth == "1":
+        return f"coalesce(sum(least(rows, {max_rows})), 0)::BIGINT"
+    scaled = f"CASE WHEN rows > {max_rows} THEN (s{place}::HUGEINT * {max_rows}) // rows ELSE s{place} END"
+    return f"coalesce({_fitting(f'sum({scaled})')}, 0)"
+
+
+def _pairs(plan: PrivatePlan, source: str) -> str:
     """One row per unit and group: rows, and sums of the measures."""
+    keys = "".join(f", {name}" for name in key_columns(plan))
     sums = "".join(
-        f", sum(v{place})::BIGINT AS s{place}" for place, part in enumerate(plan.measures) if part.name != USERS
-    )
-    keys = "".join(f', "{column}"' for column in plan.by)
-    return f"SELECT mercury_unit AS unit{keys}, count(*) AS rows{sums} FROM mercury_rows GROUP BY ALL"
-
-
-def _groups(plan: PrivatePlan) -> str:
-    """Pairs that were chosen and scaled, added up."""
-    policy = plan.policy
-    keys = [f'"{column}"' for column in plan.by]
-    # Hashed twice: DuckDB only exclusive-ors the hashes of several values, which favours some groups of every unit.
-    drawn = f"hash(hash({', '.join(['$seed', 'unit', *keys])}))"
-    # By a number first: units that are sorted as text cost as much as all the rest.
-    chosen = (
-        f"SELECT *, row_number() OVER (PARTITION BY hash(unit), unit ORDER BY {drawn}) AS place FROM ({_pairs(plan)})"
-    )
-    scaled = [
-        f"CASE WHEN rows > {policy.max_rows} THEN (s{place}::HUGEINT * {policy.max_rows}) // rows ELSE s{place} END"
+        f", {_fitting(f'sum({_worth(plan, place, part)})')} AS s{place}"
         for place, part in enumerate(plan.measures)
-        if part.name != USERS
-    ]
-    sums = iter(f"coalesce(sum({text}), 0)::BIGINT" for text in scaled)
-    measured = [
-        f"{'count(*)' if part.name == USERS else next(sums)} AS m{place}" for place, part in enumerate(plan.measures)
-    ]
-    select = ", ".join([*keys, f"count(*) AS {USERS}", *measured, "coalesce(bool_or(unit IS NULL), FALSE) AS nobody"])
-    grouped = f" GROUP BY {', '.join(keys)}" if keys else ""
-    return f"SELECT {select} FROM ({chosen}) WHERE place <= {policy.max_groups}{grouped}"
+        if part.name != USERS and part.worth != "1"
+    )
+    return f"SELECT unit{keys}, count(*) AS rows{sums} FROM ({_rows(plan, source)}) GROUP BY unit{keys}"
 
 
-def _source(plan: PrivatePlan, rows: pa.Table | Sequence[str], cursor: object) -> str:
+def _fitting(total: str) -> str:
+    return f"least(greatest({total}, -{MOST}), {MOST})::BIGINT"
+
+
+def _rows(plan: PrivatePlan, source: str) -> str:
+    """Rows that count: whose they are, their group, and what their measures are made of."""
+    columns = [f"{_whose(plan)} AS unit"]
+    conditions = []
+    if plan.where is not None:
+        conditions.append(Expression.parse(plan.where).sql("duckdb", plan.schema))
+    if plan.leaves_nobody_out:
+        conditions.append(f"{_whose(plan)} IS NOT NULL")
+    for name, column in zip(key_columns(plan), plan.keys, strict=True):
+        columns.append(f"{_quoted(column)} AS {name}")
+        if column in plan.public:
+            # Rows of other keys would use up a unit's groups and be thrown away.
+            conditions.append(f"{_quoted(column)} IN (SELECT value FROM public_{name})")
+    for place, part in enumerate(plan.measures):
+        for what, text in (("of", part.of), ("holds", part.where)):
+            if text is not None:
+                columns.append(f"{Expression.parse(text).sql('duckdb', plan.schema)} AS {what}{place}")
+    where = f" WHERE {' AND '.join(f'({part})' for part in conditions)}" if conditions else ""
+    return f"SELECT {', '.join(columns)} FROM {source}{where}"
+
+
+def _worth(plan: PrivatePlan, place: int, measure: Measure) -> str:
+    """What a row gives to a measure, over the columns of `_rows`."""
+    given = {f"of{place}": measure.of, f"holds{place}": measure.where}
+    fields = [pa.field(name, Expression.parse(text).check(plan.schema)) for name, text in given.items() if text]
+    worth = measure.worth.format(of=f"of{place}", holds=f"holds{place}")
+    return Expression.parse(worth).sql("duckdb", pa.schema(fields))
+
+
+def _nobody(plan: PrivatePlan, source: str) -> str:
+    return f"SELECT 1 FROM {source} WHERE {_whose(plan)} IS NULL LIMIT 1"
+
+
+def _whose(plan: PrivatePlan) -> str:
+    """The unit of a row, null for nobody's."""
+    unit = Expression.parse(str(plan.policy.unit))
+    whose = unit.sql("duckdb", plan.schema)
+    return f"CASE WHEN NOT isnan({whose}) THEN {whose} END" if pa.types.is_floating(unit.check(plan.schema)) else whose
+
+
+def _source(plan: PrivatePlan, rows: pa.Table | Sequence[str], cursor: duckdb.DuckDBPyConnection) -> str:
     """What follows FROM: the columns that the question reads."""
-    assert plan.policy.source is not None and plan.policy.unit is not None
-    schema = arrow_schema(plan.policy.source.schema)
-    texts = [plan.policy.unit, *(part.value for part in plan.measures if part.value), *filter(None, [plan.where])]
-    used = frozenset(plan.by).union(*(Expression.parse(text).columns for text in texts))
     if isinstance(rows, pa.Table):
-        missing = sorted(used - set(rows.column_names))
+        missing = sorted(set(plan.columns) - set(rows.column_names))
         if missing:
+            assert plan.policy.source is not None
             raise SchemaError(f"the rows have no column {missing[0]!r}", where=plan.policy.source.address)
-        cursor.register("mercury_given", rows.select(sorted(used)))  # type: ignore[attr-defined]
-        return "mercury_given"
-    columns = ", ".join(parquet_column(schema.field(name)) for name in sorted(used))
+        cursor.register("given", rows.select(plan.columns))
+        return "given"
+    columns = ", ".join(parquet_column(plan.schema.field(name)) for name in plan.columns)
     return f"(SELECT {columns} FROM {parquet(rows)})"
 
 
-def _public(plan: PrivatePlan, column: str) -> str:
-    """Only rows of public keys: others would use up a unit's groups and be thrown away."""
-    values = plan.policy.public_keys[column]
-    listed = ", ".join("'" + str(value).replace("'", "''") + "'" for value in values)
-    return f'"{column}"::VARCHAR IN ({listed})'
+def _quoted(column: str) -> str:
+    return '"' + column.replace('"', '""') + '"'

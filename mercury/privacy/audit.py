@@ -52,11 +52,16 @@ def audit(policy: PrivacyPolicy, *, draws: int = DRAWS) -> list[Audited]:
 
 
 def lower_bound(mechanism: Callable[[Sequence[int]], list[int]], apart: int, draws: int = DRAWS) -> float:
-    """The least epsilon that a mechanism can have, given its draws for 0 and for a neighbour that is ``apart`` away.
+    """The least epsilon that a mechanism can have, given its draws for 0 and for a neighbour that is ``apart`` away."""
+    return least_epsilon(np.array(mechanism([0] * draws)), np.array(mechanism([apart] * draws)))
+
+
+def least_epsilon(near: np.ndarray, far: np.ndarray) -> float:
+    """The least epsilon of a mechanism that gave these answers to two neighbouring tables, as many of each.
 
     Half of the draws choose the event, the other half measure it, so that the choice does not flatter it.
     """
-    near, far = np.array(mechanism([0] * draws)), np.array(mechanism([apart] * draws))
+    draws = len(near)
     half = draws // 2
     edges = np.unique(np.quantile(np.concatenate([near[:half], far[:half]]), np.linspace(0.01, 0.99, 99)))
     best = max(edges, key=lambda edge: _bound((far[:half] > edge).sum(), (near[:half] > edge).sum(), half))

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from mercury.definitions import Aggregate, PrivacyPolicy, Stream, arrow_schema
-from mercury.errors import UsageError
+from mercury.definitions import Aggregate, PrivacyPolicy, Stream, canonical_json
+from mercury.errors import SchemaError, UsageError
 from mercury.lake import Lake
 from mercury.privacy.accounting import Loss
-from mercury.privacy.aggregate import Bounded, bounded
+from mercury.privacy.aggregate import bounded
+from mercury.privacy.answer import Noise, finished
 from mercury.privacy.ledger import Ledger
-from mercury.privacy.noise import CONFIDENCE, Laplace, Threshold, laplace_error
-from mercury.privacy.plan import USERS, Output, PrivatePlan, make_plan
+from mercury.privacy.plan import make_plan
 from mercury.tables import Table
 
 if TYPE_CHECKING:
     from mercury.config import Settings
+
+LONGEST_NAME = 200
+"""Characters of an analyst's name."""
 
 
 @dataclass(frozen=True)
@@ -70,31 +74,38 @@ def ask(
     version : version of the source's table; the newest otherwise.
 
     Raises `BudgetExceededError` when the budget does not allow it, and `DataError` when rows are nobody's. Until the
-    charge everything may fail without a trace; after it the loss stays spent whatever happens.
+    charge everything may fail without a trace; after it the loss stays spent whatever happens. A question that was
+    charged and not answered, since somebody was killed between, is answered under the charge that it has.
     """
-    if not analyst.strip():
-        raise UsageError("nobody asks", where="analyst", fix="Name who asks")
+    analyst = _who(analyst)
     plan = make_plan(policy, aggregates, by, where, epsilon)
-    table = _source(policy, settings)
-    pinned = table.version if version is None else version
-    question = plan.digest(f"{table.uri}@{pinned}")
-    ledger = ledger_of(settings)
-    known = ledger.answer(question)
     noise = Noise(plan)
+    table = _source(policy, settings)
+    missing = sorted(set(plan.columns) - set(table.schema.names))
+    if missing:
+        raise SchemaError(
+            f"the table has no column {missing[0]!r}", where=table.uri, fix="Write it, or declare what is"
+        )
+    files = table.files(version=table.version if version is None else version)
+    question = plan.digest(_data_version(files))
+    ledger = ledger_of(settings)
 
-    def release(answer: pa.Table | None, cached: bool) -> Release:
+    def release(drawn: pa.Table | None, cached: bool) -> Release:
         spent, left = ledger.spent(policy), ledger.remaining(policy, analyst)
+        answer = None if drawn is None else finished(plan, noise, drawn)
         return Release(answer, plan.loss, cached, spent, left, question, noise.errors())
 
+    known = ledger.answer(question)
     if known is not None:
-        return release(known[0], True)
-    ledger.allows(policy, analyst, plan.loss)
+        return release(known, True)
+    if not ledger.charged(question):
+        ledger.allows(policy, analyst, plan.loss)
     if dry_run:
         return release(None, False)
-    groups = bounded(plan, table.files(version=pinned), secrets.token_bytes(32))
-    line = ledger.charge(policy, analyst, question, plan.loss)
-    answer, charge = ledger.store(question, line.number, noise.answer(groups))
-    return release(answer, charge != line.number)
+    groups = bounded(plan, files, secrets.token_bytes(32))
+    line, new = ledger.charge(policy, analyst, question, plan.loss)
+    # Of callers who raced the first draw is kept and released to all; others are thrown away unseen.
+    return release(ledger.store(line, noise.draw(groups)), not new)
 
 
 def ledger_of(settings: Settings) -> Ledger:
@@ -109,95 +120,23 @@ def _source(policy: PrivacyPolicy, settings: Settings) -> Table:
     return Table.open(lake.stream_rows(name) if isinstance(policy.source, Stream) else lake.table(name))
 
 
-class Noise:
-    """The noise of a plan, and the answer that it makes of bounded groups."""
+def _data_version(files: Sequence[str]) -> str:
+    """What tells data apart: their files, which are never changed; a table that is made anew has others."""
+    return hashlib.sha256(canonical_json(sorted(files))).hexdigest()
 
-    def __init__(self, plan: PrivatePlan) -> None:
-        self._plan = plan
-        self._laplace = {
-            part.name: Laplace.for_share(part.sensitivity(plan.policy), plan.share) for part in plan.measures
-        }
-        self._threshold: Threshold | None = None
-        if plan.private_keys:
-            self._threshold = Threshold.for_share(plan.policy.max_groups, plan.share, plan.delta)
-            self._laplace.setdefault(USERS, self._threshold.noise)
 
-    def errors(self) -> dict[str, float]:
-        """Half-widths of the 95 % intervals of counts and sums."""
-        return {
-            part.name: self._laplace[part.measures[0]].error() * part.step
-            for part in self._plan.outputs
-            if part.kind != "mean"
-        }
-
-    def answer(self, groups: Bounded) -> pa.Table:
-        """Groups that may be named, with noisy values and their error bars, sorted by key."""
-        plan = self._plan
-        exact = self._with_public_keys(groups.table)
-        places: Sequence[int] = range(exact.num_rows)
-        noisy: dict[str, list[int]] = {}
-        if self._threshold is not None:
-            chosen = self._threshold.choose(exact[USERS].to_pylist())
-            places = sorted(chosen)
-            noisy[USERS] = [chosen[place] for place in places]
-        kept = exact.take(pa.array(places, pa.int64()))
-        for number, part in enumerate(plan.measures):
-            noisy[part.name] = self._laplace[part.name].add(kept[f"m{number}"].to_pylist())
-        columns: dict[str, Any] = {column: kept[column] for column in plan.by}
-        for output in plan.outputs:
-            columns[output.name], columns[f"{output.name}_error"] = self._output(output, noisy)
-        table = pa.table(columns)
-        return table.sort_by([(column, "ascending") for column in plan.by]) if plan.by else table
-
-    def _output(self, part: Output, noisy: Mapping[str, list[int]]) -> tuple[pa.Array, pa.Array]:
-        first = noisy[part.measures[0]]
-        if part.kind in ("count", "users"):
-            error = self._laplace[part.measures[0]].error()
-            return pa.array(first, pa.int64()), pa.array([error] * len(first), pa.float64())
-        if part.kind == "sum":
-            error = self._laplace[part.measures[0]].error() * part.step
-            return pa.array([value * part.step for value in first], pa.float64()), pa.array([error] * len(first))
-        counts = noisy[part.measures[1]]
-        pairs = [self._mean(part, total, count) for total, count in zip(first, counts, strict=True)]
-        return pa.array([value for value, _ in pairs], pa.float64()), pa.array([e for _, e in pairs], pa.float64())
-
-    def _mean(self, part: Output, total: int, count: int) -> tuple[float | None, float | None]:
-        """The mean, and how far it can be off when numerator and denominator are off at once; null for no rows."""
-        if count < 1:
-            return None, None
-        half = (1 - CONFIDENCE) / 2
-        scales = [self._laplace[name].scale for name in part.measures]
-        apart, fewer = (laplace_error(scale, 1 - half) for scale in scales)
-        value = part.centre + part.step * total / count
-        ends = [
-            part.centre + part.step * (total + sign * apart) / max(1, count + other * fewer)
-            for sign in (-1, 1)
-            for other in (-1, 1)
-        ]
-        return value, max(abs(end - value) for end in ends)
-
-    def _with_public_keys(self, groups: pa.Table) -> pa.Table:
-        """A row for every public key, also those that nobody has; a single row when nothing is grouped by."""
-        plan = self._plan
-        if not plan.by or self._threshold is not None:
-            return groups
-        keys: list[tuple[Any, ...]] = [()]
-        for column in plan.by:
-            keys = [(*key, value) for key in keys for value in plan.policy.public_keys[column]]
-        assert plan.policy.source is not None
-        schema = arrow_schema(plan.policy.source.schema)
-        wanted = pa.table(
-            {
-                column: pa.array([key[place] for key in keys]).cast(schema.field(column).type)
-                for place, column in enumerate(plan.by)
-            }
+def _who(analyst: str) -> str:
+    """The analyst's name as the ledger has it; a name that cannot be read in a list of names is refused."""
+    name = analyst.strip()
+    if not name:
+        raise UsageError("nobody asks", where="analyst", fix="Name who asks")
+    if not name.isprintable() or len(name) > LONGEST_NAME:
+        raise UsageError(
+            f"{name[:40]!r} is no name",
+            where="analyst",
+            fix=f"Use up to {LONGEST_NAME} printable characters, as of a login",
         )
-        joined = wanted.join(groups, list(plan.by), join_type="left outer")
-        numbers = [name for name in joined.column_names if name not in plan.by]
-        for name in numbers:
-            filled = joined[name].fill_null(0)
-            joined = joined.set_column(joined.column_names.index(name), name, filled)
-        return joined
+    return name
 
 
 __all__ = ["Release", "ask", "ledger_of"]

@@ -23,6 +23,10 @@ CONFIDENCE = 0.95
 
 _STEPS_UP = 60
 
+_MOST_REACH = 2**62
+_MOST_SCALE = 2.0**56
+"""Greatest sensitivity and scale: noise beyond 64 bits, where OpenDP's would end, is then as likely as 10^-55."""
+
 
 @dataclass(frozen=True)
 class Laplace:
@@ -33,9 +37,17 @@ class Laplace:
 
     @classmethod
     def for_share(cls, sensitivity: int, epsilon: Fraction) -> Laplace:
-        """The least noise for which OpenDP's privacy map stays within the share."""
+        """The least noise for which OpenDP's privacy map stays within the share.
+
+        Raises `UsageError` when it would not fit 64 bits.
+        """
         if not sensitivity:
             return cls(0.0, 0)
+        if sensitivity > _MOST_REACH or sensitivity / epsilon > _MOST_SCALE:
+            raise UsageError(
+                f"noise of {sensitivity:.3g} by an epsilon of {float(epsilon):.3g} does not fit 64 bits",
+                fix="Ask with a larger epsilon, or give the policy fewer rows and groups, or bounds with a wider step",
+            )
         scale = float(Fraction(sensitivity) / epsilon)
         for _ in range(_STEPS_UP):
             if Fraction(_laplace(scale).map(sensitivity)) <= epsilon:

@@ -66,11 +66,16 @@ def test_ask_again_and_past_the_budget(folder: Path) -> None:
     budget = json.loads(mercury(folder, "budget", "people", "--format", "json").stdout)
     assert budget["charges"] == 2
     assert {name: spent["epsilon"] for name, spent in budget["analysts"].items()} == {"ann": 1.0, "bob": 1.0}
-    audited = mercury(folder, "audit", "people", "--draws", "2000")
-    assert audited.returncode == 0
-    assert audited.stdout.startswith(
-        "the ledger's 2 lines are as they were written\nnoise for a sensitivity of 2 keeps"
+    audited = json.loads(mercury(folder, "audit", "people", "--draws", "2000", "--format", "json").stdout)
+    assert audited["ledger_lines"] == 2
+    again = mercury(folder, "audit", "people", "--draws", "2000", "--seen", audited["ledger_head"])
+    assert again.returncode == 0
+    assert again.stdout.startswith(
+        f"the ledger's 2 lines are as they were written, up to {audited['ledger_head']}\n"
+        "noise for a sensitivity of 2 keeps"
     )
+    cut = mercury(folder, "audit", "people", "--seen", "0" * 64)
+    assert cut.returncode == 5 and "no line of the ledger has the hash 000" in cut.stderr
 
 
 @pytest.mark.parametrize(
@@ -88,6 +93,7 @@ def test_ask_again_and_past_the_budget(folder: Path) -> None:
             "'n' is no aggregate (--aggregate). Write delay=mean:dep",
         ),
         (["query", "people"], 2, "--analyst"),
+        (["query", "people", "--analyst", "a", "--epsilon", "nan"], 2, "epsilon=nan allows no answer"),
     ],
 )
 def test_mistakes(folder: Path, arguments: list[str], code: int, message: str) -> None:
