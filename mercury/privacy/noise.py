@@ -109,27 +109,30 @@ def laplace_error(scale: float, confidence: float) -> float:
 
 
 @cache
-def _opendp() -> Any:
+def _opendp() -> tuple[Any, Any, Any]:
+    """OpenDP's domains, metrics and measurements. Its prelude would load scikit-learn, which takes seconds."""
     try:
-        import opendp.prelude as dp
+        from opendp import domains, measurements, metrics
+        from opendp.mod import enable_features
     except ImportError as error:
         raise MissingDependencyError("opendp is not installed", fix="pip install 'opendp>=0.16,<0.17'") from error
-    dp.enable_features("contrib")
-    return dp
+    enable_features("contrib")
+    return domains, metrics, measurements
 
 
 @cache
 def _laplace(scale: float) -> Any:
-    dp = _opendp()
-    return dp.m.make_laplace(dp.vector_domain(dp.atom_domain(T="i64")), dp.l1_distance(T="i64"), scale=scale)
+    domains, metrics, measurements = _opendp()
+    values = domains.vector_domain(domains.atom_domain(T="i64"))
+    return measurements.make_laplace(values, metrics.l1_distance(T="i64"), scale=scale)
 
 
 @cache
 def _threshold(scale: float, least: int) -> Any:
-    dp = _opendp()
-    return dp.m.make_laplace_threshold(
-        dp.map_domain(dp.atom_domain(T="String"), dp.atom_domain(T="i64")),
-        dp.l01inf_distance(dp.absolute_distance(T="i64")),
+    domains, metrics, measurements = _opendp()
+    return measurements.make_laplace_threshold(
+        domains.map_domain(domains.atom_domain(T="String"), domains.atom_domain(T="i64")),
+        metrics.l01inf_distance(metrics.absolute_distance(T="i64")),
         scale=scale,
         threshold=least,
     )
