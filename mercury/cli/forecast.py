@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from mercury.errors import UsageError
+from mercury.errors import PartialError, UsageError
 
 if TYPE_CHECKING:
     from mercury.forecasting import Forecast
@@ -22,7 +23,7 @@ _SHOWN = 8
 @click.option("-h", "--horizon", type=click.IntRange(min=1), required=True, help="Steps ahead.")
 @click.option("--time", help="Column of times  [default: found].")
 @click.option("--value", help="Column of values  [default: found].")
-@click.option("--id", "id_", help="Column that names the series  [default: found].")
+@click.option("--id", "ids", help="Column that names the series, or several as store,item  [default: found].")
 @click.option("--freq", help="s, min, h, D, B, W, MS, ME, QS, QE, YS or YE, with a number before it  [default: found].")
 @click.option("--season", type=click.IntRange(min=1), help="Steps of a season, 1 for none  [default: found].")
 @click.option("--level", "levels", default="80,95", show_default=True, help="Prediction intervals, in percent.")
@@ -50,7 +51,7 @@ def forecast(
     horizon: int,
     time: str | None,
     value: str | None,
-    id_: str | None,
+    ids: str | None,
     freq: str | None,
     season: int | None,
     levels: str,
@@ -69,21 +70,40 @@ def forecast(
     from mercury.forecasting import forecast as run
     from mercury.forecasting import read_panel
 
-    if output is not None and output.suffix not in (".csv", ".parquet"):
-        raise UsageError(f"{str(output)!r} is neither .csv nor .parquet", where="--output", fix="Name it so")
-    panel = read_panel(data, time=time, value=value, id=id_, freq=freq, gaps=gaps, duplicates=duplicates)
+    for option, path, suffixes in (("--output", output, (".csv", ".parquet")), ("--plot", plot, (".png",))):
+        if path is not None and path.suffix not in suffixes:
+            raise UsageError(
+                f"{str(path)!r} does not end in {' or '.join(suffixes)}", where=option, fix="Name the file so"
+            )
+    panel = read_panel(data, time=time, value=value, id=_names(ids), freq=freq, gaps=gaps, duplicates=duplicates)
     made = run(panel, horizon, levels=_levels(levels), season=season, folds=folds)
-    for path, write in ((output, _write), (report, type(made).report), (plot, type(made).plot)):
-        if path is not None:
-            write(made, path)
-            click.echo(f"wrote {path}", err=True)
     if form == "json":
         click.echo(json.dumps(made.to_dict()))
-        return
-    for note in made.notes:
-        click.echo(f"  {note}", err=True)
-    for line in _lines(made):
-        click.echo(line)
+    else:
+        for note in made.notes:
+            click.echo(f"  {note}", err=True)
+        for line in _lines(made):
+            click.echo(line)
+    for path, write in ((output, _write), (report, type(made).report), (plot, type(made).plot)):
+        if path is not None:
+            _write_file(path, made, write)
+
+
+def _write_file(path: Path, made: Forecast, write: Callable[[Forecast, Path], None]) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(made, path)
+    except OSError as error:
+        raise PartialError(
+            f"the forecast was made, but not written: {error.strerror or error}",
+            where=str(path),
+            fix="Give another path and run again",
+        ) from error
+    click.echo(f"wrote {path}", err=True)
+
+
+def _names(text: str | None) -> list[str]:
+    return [name for name in (text or "").split(",") if name]
 
 
 def _levels(text: str) -> list[int]:
@@ -112,7 +132,7 @@ def _lines(made: Forecast) -> list[str]:
             f"{level} % intervals held {value:.1%}" for level, value in made.coverage.items() if not math.isnan(value)
         ]
         lines += ["; ".join(held) + " of earlier values" if held else "one origin: coverage was not measured", ""]
-    rows = [[*made.table.column_names], *([_cell(value) for value in row.values()] for row in _first(made))]
+    rows = [[*made.table.column_names], *([_cell(value) for value in row.values()] for row in made.rows(_SHOWN))]
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
     lines += ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
     if made.table.num_rows > _SHOWN:
@@ -120,13 +140,7 @@ def _lines(made: Forecast) -> list[str]:
     return lines
 
 
-def _first(made: Forecast) -> list[dict[str, Any]]:
-    return made.table.slice(0, _SHOWN).to_pylist()
-
-
 def _cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:,.2f}"
-    if hasattr(value, "strftime"):
-        return value.strftime("%Y-%m-%d" if value.hour == value.minute == value.second == 0 else "%Y-%m-%d %H:%M")
-    return "-" if value is None else str(value)
+    return "-" if value is None else str(value).removesuffix("T00:00:00Z")

@@ -37,7 +37,8 @@ class Backtest:
     Parameters
     ----------
     leaderboard : best first, by MASE; the seasonal naive row is always there.
-    scores : for each fold, absolute errors of the combination by naive error, (series, horizon), NaN where unknown.
+    scores : for each fold, absolute errors of the combination by naive error, (series, horizon), NaN where unknown; of
+        a series that was constant -inf where its value came again, and inf where not.
     """
 
     leaderboard: tuple[Score, ...]
@@ -73,8 +74,9 @@ def backtest(panel: Panel, horizon: int, m: int, folds: int | None = None) -> Ba
         for name, forecasts in made.items():
             errors.setdefault(name, []).append((actual, forecasts, scale))
         mine = np.full((len(panel), horizon), np.nan)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            mine[usable] = np.abs(actual - made[COMBINED]) / np.where(scale > 0, scale, np.nan)[:, None]
+        flat = np.where(np.isclose(actual, made[COMBINED], rtol=1e-9, atol=0.0), -np.inf, np.inf)
+        apart = np.abs(actual - made[COMBINED])
+        mine[usable] = np.divide(apart, scale[:, None], out=flat, where=scale[:, None] > 0)
         scores.append(mine)
     board = [
         Score(

@@ -9,6 +9,10 @@ whatever their law (Vovk, Gammerman and Shafer, "Algorithmic learning in a rando
 
 Scores of one series are not quite exchangeable over time, so coverage is measured: each fold's errors are held against
 intervals learnt from the other folds alone.
+
+A series that was constant before an origin has no naive error to be scaled by. Its interval is its value, so that all
+that is known is whether the value came again: -inf when it did, inf when not. Such scores teach no quantile, but they
+count where coverage is measured.
 """
 
 from __future__ import annotations
@@ -19,7 +23,8 @@ from collections.abc import Sequence
 import numpy as np
 
 ENOUGH = 50
-"""Scores that a step ahead needs for a quantile of its own; with fewer, all steps share one."""
+"""Scores that a step ahead needs for a quantile of its own, or as many more as the level asks for; with fewer, all
+steps share one."""
 
 PRIOR_FOLDS = 4
 """Folds that the panel's mean counts for in a series' factor. 4 and 8 do alike on the M1 and tourism competitions'
@@ -31,7 +36,8 @@ def calibrate(folds: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
 
     Parameters
     ----------
-    folds : of each origin, errors by naive error, shape (series, horizon), NaN where nothing is known.
+    folds : of each origin, errors by naive error, shape (series, horizon); NaN where nothing is known, infinite for a
+        series that was constant.
 
     Returns scores of shape (folds * series, horizon), each by the factor learnt from the other folds, and (series,).
     """
@@ -65,26 +71,32 @@ def quantiles(scores: np.ndarray, level: float) -> np.ndarray:
     Returns shape (horizon,): infinite where there are too few scores for the level.
     """
     known = np.isfinite(scores).sum(axis=0)
-    if known.size and known.min() >= ENOUGH:
-        return np.array([_rank(scores[:, step], level) for step in range(scores.shape[1])])
-    return np.full(scores.shape[1], _rank(scores.ravel(), level))
+    if known.size and known.min() >= ENOUGH and _rank(int(known.min()), level) <= known.min():
+        return np.array([_ranked(scores[:, step], level) for step in range(scores.shape[1])])
+    return np.full(scores.shape[1], _ranked(scores.ravel(), level))
 
 
 def measured_coverage(folds: Sequence[np.ndarray], level: float) -> float:
-    """Share of each fold's errors within intervals learnt from the other folds; NaN with a single fold."""
+    """Share of each fold's errors within intervals learnt from the other folds; NaN where those are too few for any."""
     inside, count = 0, 0
     for number, mine in enumerate(folds):
         others = [*folds[:number], *folds[number + 1 :]]
         if not others:
             return math.nan
         scores, factor = calibrate(others)
-        known = np.isfinite(mine)
-        inside += int(((mine <= quantiles(scores, level) * factor[:, None]) & known).sum())
-        count += int(known.sum())
+        reach = quantiles(scores, level)
+        judged = ~np.isnan(mine) & (np.isfinite(reach)[None, :] | np.isinf(mine))
+        inside += int((judged & (mine <= reach * factor[:, None]) & (mine < math.inf)).sum())
+        count += int(judged.sum())
     return inside / count if count else math.nan
 
 
-def _rank(scores: np.ndarray, level: float) -> float:
+def _ranked(scores: np.ndarray, level: float) -> float:
     known = np.sort(scores[np.isfinite(scores)])
-    rank = math.ceil((len(known) + 1) * level)
+    rank = _rank(len(known), level)
     return float(known[rank - 1]) if 1 <= rank <= len(known) else math.inf
+
+
+def _rank(count: int, level: float) -> int:
+    """ceil((count + 1) level), where 20 times 0.55 is 11 and not a little more."""
+    return math.ceil(round((count + 1) * level, 9))

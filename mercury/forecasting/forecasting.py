@@ -12,7 +12,8 @@ import numpy as np
 import pyarrow as pa
 
 from mercury.errors import UsageError
-from mercury.forecasting.backtest import Backtest, backtest, naive_scale
+from mercury.forecasting.arrays import from_floats, from_times, repeated_names, to_numpy
+from mercury.forecasting.backtest import LEAST_POINTS, Backtest, backtest, naive_scale
 from mercury.forecasting.conformal import calibrate, measured_coverage, quantiles
 from mercury.forecasting.methods import COMBINED, forecast_all
 from mercury.forecasting.panel import Panel
@@ -21,6 +22,9 @@ from mercury.time import to_iso
 
 MOST_STEPS = 100_000
 """Forecasts of one series, at the most."""
+
+LATEST = 253_402_300_799_999_999
+"""The last microsecond of the year 9999, beyond which Python has no time."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +57,16 @@ class Forecast:
         """Methods, best first, with their errors over the folds."""
         return [{"method": row.method, "mase": row.mase, "smape": row.smape} for row in self.backtest.leaderboard]
 
+    def rows(self, count: int | None = None) -> list[dict[str, Any]]:
+        """The table's rows, or its first ones, with times as ISO 8601 text."""
+        part = self.table if count is None else self.table.slice(0, count)
+        times = to_numpy(part["ds"].cast(pa.int64())).tolist()
+        columns = {name: part[name].to_pylist() for name in part.column_names if name != "ds"}
+        columns["ds"] = [to_iso(micro) for micro in times]
+        return [{name: columns[name][place] for name in part.column_names} for place in range(part.num_rows)]
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready form: forecasts, leaderboard, coverage, notes."""
-        rows = self.table.to_pylist()
-        for row in rows:
-            row["ds"] = to_iso(int(row["ds"].timestamp() * 1e6))
         board = [{name: _finite(value) for name, value in row.items()} for row in self.leaderboard]
         return {
             "format": 1,
@@ -65,7 +74,7 @@ class Forecast:
             "frequency": self.panel.frequency.name,
             "season": self.season,
             "series": len(self.panel),
-            "forecasts": rows,
+            "forecasts": self.rows(),
             "leaderboard": board,
             "coverage": {str(level): _finite(value) for level, value in self.coverage.items()},
             "folds": self.backtest.folds,
@@ -109,32 +118,62 @@ def forecast(
             raise UsageError(f"level {level} is no percentage", where="--level", fix="Use 1 to 99, as 80,95")
     if season is not None and season < 1:
         raise UsageError(f"season={season}", where="--season", fix="Use the steps of a season, or 1 for none")
-    notes = list(panel.notes)
+    _require_calendar(panel, horizon)
     m = season if season is not None else detect_season(panel.values, panel.edges, panel.frequency.seasons)
-    notes.append(f"season of {m} steps" + (" as given" if season is not None else " found") if m > 1 else "no season")
     tested = backtest(panel, horizon, m, folds)
-    notes += _judged(panel, m, tested)
     made = forecast_all(panel, horizon, m)[COMBINED]
-    scale = naive_scale(panel, m)
-    table, coverage = _with_intervals(panel, made, scale, tested, tuple(levels), horizon)
+    table, coverage = _with_intervals(panel, made, naive_scale(panel, m), tested, tuple(levels), horizon)
+    notes = [*panel.notes, *_season_notes(panel, m, season), *_series_notes(panel), *_backtest_notes(tested, folds)]
     return Forecast(table, panel, horizon, m, tuple(levels), tested, coverage, tuple(notes))
 
 
-def _judged(panel: Panel, m: int, tested: Backtest) -> list[str]:
-    notes = []
-    short = [name for name, length in zip(panel.ids, panel.lengths, strict=True) if length < 4]
+def _require_calendar(panel: Panel, horizon: int) -> None:
+    """The last time that is forecast must be one that can be written."""
+    last = panel.starts + panel.lengths - 1
+    now, after = (int(panel.frequency.time(last + more).max()) for more in (0, 1))
+    # Whole numbers of Python first, since 64 bits may not hold the time that is asked for.
+    if now + (after - now) * horizon > LATEST or int(panel.frequency.time(last + horizon).max()) > LATEST:
+        raise UsageError(
+            f"{horizon:,} steps of {panel.frequency.name} reach beyond the year 9999",
+            where="--horizon",
+            fix="Forecast fewer steps",
+        )
+
+
+def _season_notes(panel: Panel, m: int, given: int | None) -> list[str]:
+    if m == 1:
+        return ["no season" + (" as given" if given else "")]
+    notes = [f"season of {m} steps " + ("as given" if given else "found")]
+    short = int((panel.lengths < 2 * m).sum())
     if short:
-        notes.append(f"{len(short)} series have fewer than 4 points and keep their last value, as {short[0]!r}")
-    constant = [
-        name
-        for number, name in enumerate(panel.ids)
-        if len(panel.series(number)) > 3 and np.ptp(panel.series(number)) == 0
-    ]
-    if constant:
-        notes.append(f"{len(constant)} series are constant, as {constant[0]!r}")
-    if not tested.folds:
-        notes.append("no series is long enough for a backtest: there are no intervals")
+        notes.append(f"{short:,} of {len(panel):,} series are shorter than two seasons and are forecast without one")
     return notes
+
+
+def _series_notes(panel: Panel) -> list[str]:
+    notes = []
+    short = [name for name, length in zip(panel.ids, panel.lengths, strict=True) if length < LEAST_POINTS]
+    if short:
+        notes.append(
+            f"fewer than {LEAST_POINTS} points, the last value kept without an interval: {len(short):,} series, "
+            f"as {short[0]!r}"
+        )
+    parts = map(panel.series, range(len(panel)))
+    pairs = zip(panel.ids, parts, strict=True)
+    constant = [name for name, part in pairs if len(part) >= LEAST_POINTS and np.ptp(part) == 0]
+    if constant:
+        notes.append(f"constant: {len(constant):,} series, as {constant[0]!r}")
+    return notes
+
+
+def _backtest_notes(tested: Backtest, wanted: int | None) -> list[str]:
+    if wanted == 0:
+        return ["no backtest as told: there are no intervals"]
+    if not tested.folds:
+        return ["no series is long enough for a backtest: there are no intervals"]
+    if wanted is not None and tested.folds < wanted:
+        return [f"the series are long enough for {tested.folds} of {wanted} origins"]
+    return []
 
 
 def _with_intervals(
@@ -144,9 +183,9 @@ def _with_intervals(
     steps = (ends[:, None] + np.arange(horizon)[None, :]).ravel()
     columns: dict[str, Any] = {}
     if panel.has_ids:
-        columns["id"] = pa.array(np.repeat(np.array(panel.ids, dtype=object), horizon), pa.string())
-    columns["ds"] = pa.array(panel.frequency.time(steps), pa.timestamp("us", tz="UTC"))
-    columns["forecast"] = _nullable(made.ravel())
+        columns["id"] = repeated_names(panel.ids, horizon)
+    columns["ds"] = from_times(panel.frequency.time(steps))
+    columns["forecast"] = from_floats(made.ravel())
     coverage: dict[int, float] = {}
     least = np.array([panel.series(number).min() for number in range(len(panel))])
     if tested.folds:
@@ -162,15 +201,12 @@ def _with_intervals(
         with np.errstate(invalid="ignore"):
             # A constant series was never off: its interval is its forecast, not 0 times infinity.
             width = np.where(scale[:, None] > 0, reach[None, :] * scale[:, None], 0.0 if tested.folds else np.inf)
+        width[panel.lengths < LEAST_POINTS] = np.inf
         low, high = made - width, made + width
         low = np.where((least >= 0)[:, None], np.maximum(low, 0.0), low)
         for name, bound in ((f"lo-{level}", low), (f"hi-{level}", high)):
-            columns[name] = _nullable(np.where(np.isfinite(width), bound, np.nan).ravel())
+            columns[name] = from_floats(np.where(np.isfinite(width), bound, np.nan).ravel())
     return pa.table(columns), coverage
-
-
-def _nullable(values: np.ndarray) -> pa.Array:
-    return pa.array(values, mask=np.isnan(values))
 
 
 def _finite(value: Any) -> Any:

@@ -6,6 +6,9 @@ that work by position never see an irregular axis.
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -25,6 +28,18 @@ NAMES = {
     "YS": ("month_start", 12), "YE": ("month_end", 12), "s": ("fixed", SECOND),
 }  # fmt: skip
 """What a user may write; a number before it multiplies, as in 15min."""
+
+_MONTH = 30.436875 * DAY
+
+_SPARSE = 6
+"""Steps between neighbours, at the most, where a row in each step is not usual: days of a shop that rarely sells.
+Seven would make days of weeks that a holiday has moved."""
+
+_TELLING = 4
+"""Rows that tell the frequency of a series by itself."""
+
+_MOST = 10_000
+"""Of a unit in one step."""
 
 _SEASONS = {("fixed", MINUTE): (60, 1440), ("fixed", HOUR): (24, 168), ("fixed", DAY): (7, 365),
             ("fixed", WEEK): (52,), ("business", 1): (5,)}  # fmt: skip
@@ -120,19 +135,22 @@ def parse_frequency(text: str, times: np.ndarray) -> Frequency:
 
     digits = len(text) - len(text.lstrip("0123456789"))
     count, name = int(text[:digits] or 1), text[digits:]
-    if name not in NAMES or count < 1:
+    if name not in NAMES or not 1 <= count <= _MOST:
         raise UsageError(f"{text!r} is no frequency", where="--freq", fix=did_you_mean(name, NAMES))
     unit, size = NAMES[name]
     return _anchored(unit, size * count, times)  # type: ignore[arg-type]
 
 
-def detect(times: np.ndarray, series: np.ndarray) -> tuple[Frequency, str]:
+def detect(
+    times: np.ndarray, series: np.ndarray, row: Callable[[int], str] = "place {}".format
+) -> tuple[Frequency, str]:
     """The frequency of a panel and why, from the gaps between neighbours in every series.
 
     Parameters
     ----------
     times : microseconds UTC, sorted within each series.
     series : number of the series of each time.
+    row : of a place in them, how a person finds it.
 
     Raises `DataError` when no grid holds nine tenths of the stamps.
     """
@@ -142,38 +160,58 @@ def detect(times: np.ndarray, series: np.ndarray) -> tuple[Frequency, str]:
     if not len(gaps):
         return _anchored("fixed", DAY, times), "no series has two points: taken for daily"
     sizes, counts = np.unique(gaps, return_counts=True)
-    usual = int(sizes[counts.argmax()])
     tried = []
-    for unit, size in _candidates(usual, times):
+    for unit, size in _candidates(int(sizes[counts.argmax()]), int(np.gcd.reduce(sizes)), times):
         frequency = _anchored(unit, size, times)
-        share = float((~is_off(frequency.step(times))).mean())
+        steps = frequency.step(times)
+        share = float((~is_off(steps)).mean())
         tried.append((share, frequency))
         if share >= ON_GRID:
-            same = int(counts.max())
-            return frequency, f"{same:,} of {len(gaps):,} neighbours are one step apart"
+            same = int((np.diff(steps)[inside] == 1).sum())
+            few = f"{share:.0%} of the times lie on it, " if 2 * same < len(gaps) else ""
+            return frequency, f"{few}{same:,} of {len(gaps):,} neighbours are one step apart"
     share, best = max(tried, key=lambda pair: pair[0])
-    first = int(times[is_off(best.step(times))][0])
+    first = int(np.flatnonzero(is_off(best.step(times)))[0])
     raise DataError(
-        f"the times have no frequency: only {share:.0%} of them lie on a grid of {best.name}",
-        where=f"first off it: {to_iso(first)}",
+        f"the times have no frequency: only {share:.0%} lie on a grid of {best.name}, not {to_iso(int(times[first]))}",
+        where=row(first),
         fix="Name it with --freq, or bring the rows to one frequency",
     )
 
 
-def _candidates(usual: int, times: np.ndarray) -> list[tuple[Unit, int]]:
+def of_each(times: np.ndarray, series: np.ndarray) -> dict[str, list[int]]:
+    """Names of frequencies, and the series that have them by themselves; those without one, or too short, in none.
+
+    Parameters
+    ----------
+    times, series : as for `detect`.
+    """
+    found: dict[str, list[int]] = {}
+    edges = np.flatnonzero(np.concatenate([[True], series[1:] != series[:-1], [True]]))
+    for low, high in itertools.pairwise(edges):
+        if high - low < _TELLING:
+            continue
+        with contextlib.suppress(DataError):
+            mine, _ = detect(times[low:high], series[low:high])
+            found.setdefault(mine.name, []).append(int(series[low]))
+    return found
+
+
+def _candidates(usual: int, common: int, times: np.ndarray) -> list[tuple[Unit, int]]:
+    """Grids to try, the likeliest first: of the usual gap between neighbours, and of what all gaps are multiples of."""
     midnight = bool((times % DAY == 0).mean() >= ON_GRID)
     found: list[tuple[Unit, int]] = []
-    if midnight and 28 * DAY <= usual <= 31 * DAY:
-        found += [("month_start", 1), ("month_end", 1)]
-    if midnight and 89 * DAY <= usual <= 92 * DAY:
-        found += [("month_start", 3), ("month_end", 3)]
-    if midnight and 365 * DAY <= usual <= 366 * DAY:
-        found += [("month_start", 12), ("month_end", 12)]
+    if midnight and usual >= 28 * DAY:
+        for months in dict.fromkeys((max(1, round(usual / _MONTH)), 1)):
+            found += [("month_start", months), ("month_end", months)]
     if midnight and usual == DAY:
         days = times.astype("datetime64[us]").astype("datetime64[D]")
         if np.is_busday(days).all() and times.max() - times.min() > 13 * DAY:
             found.append(("business", 1))
-    return [*found, ("fixed", usual)]
+    found.append(("fixed", usual))
+    if common < usual <= _SPARSE * common:
+        found.append(("fixed", common))
+    return found
 
 
 def _anchored(unit: Unit, size: int, times: np.ndarray) -> Frequency:

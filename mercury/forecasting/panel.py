@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 
 from mercury.errors import DataError
-from mercury.forecasting.frequency import Frequency, detect, is_off, parse_frequency
+from mercury.forecasting.arrays import to_numpy
+from mercury.forecasting.frequency import Frequency, detect, is_off, of_each, parse_frequency
 from mercury.time import to_iso
 
 Gaps = Literal["auto", "interpolate", "zero", "refuse"]
@@ -19,6 +20,9 @@ Duplicates = Literal["refuse", "sum", "mean", "last"]
 
 MOST_MISSING = 0.2
 """Share of a series that may be filled without being asked."""
+
+MOST_STEPS = 200_000_000
+"""Steps of all series together, from the first to the last row of each: 1.6 GB."""
 
 LARGEST = 1e100
 """The sum of the squares of larger values may not be a number any more."""
@@ -118,11 +122,12 @@ def make_panel(
     if freq is not None:
         frequency, why = parse_frequency(freq, rows.times), "as given"
     else:
-        frequency, why = detect(rows.times, rows.series)
+        frequency, why = detect(rows.times, rows.series, rows.row)
     rows.notes.append(f"frequency {frequency.name}: {why}")
     steps = frequency.step(rows.times)
     off = np.flatnonzero(is_off(steps))
     if len(off):
+        _require_one_frequency(rows, frequency, off[0])
         raise DataError(
             f"{len(off):,} rows lie between the steps of {frequency.name}, one at {to_iso(int(rows.times[off[0]]))}",
             where=rows.row(off[0]),
@@ -146,7 +151,7 @@ def _sorted(ids: pa.Array | None, times: np.ndarray, values: np.ndarray, where: 
         order = np.argsort(np.array(names, dtype=object), kind="stable")
         rank = np.empty(len(names), np.int64)
         rank[order] = np.arange(len(names))
-        names, series = [names[place] for place in order], rank[encoded.indices.to_numpy()]
+        names, series = [names[place] for place in order], rank[to_numpy(encoded.indices)]
     order = np.lexsort((np.arange(len(times)), times, series))
     return _Rows(names, series[order], times[order], values[order].astype(np.float64), order, where)
 
@@ -171,80 +176,122 @@ def _without_copies(rows: _Rows, steps: np.ndarray, duplicates: Duplicates) -> t
             f"{int(again.sum()):,} rows repeat a time of their series: {rows.ids[rows.series[first]]!r} has two for "
             f"{to_iso(int(rows.times[first]))}",
             where=f"{rows.row(first)} and {int(rows.place[first + 1]) + 1:,}",
-            fix="Remove them, name the column that tells series apart with --id, or say --duplicates sum, mean or last",
+            fix="Remove them, name what tells series apart with --id, or say --duplicates sum, mean or last",
         )
-    begins = np.concatenate([[True], ~again])
-    group = np.cumsum(begins) - 1
-    count = np.bincount(group)
+    count = int(again.sum())
+    rows, steps = _known(rows, steps)
+    again = (rows.series[1:] == rows.series[:-1]) & (steps[1:] == steps[:-1])
+    begins = np.concatenate([[True], ~again])[: len(steps)]
     if duplicates == "last":
-        ends = np.concatenate([~again, [True]])
-        values = rows.values[ends]
+        values = rows.values[np.concatenate([~again, [True]])[: len(steps)]]
     else:
-        values = np.bincount(group, weights=rows.values) / (count if duplicates == "mean" else 1)
-    rows.notes.append(f"{int(again.sum()):,} repeated times were joined by their {duplicates}")
-    kept = _Rows(rows.ids, rows.series[begins], rows.times[begins], values, rows.place[begins], rows.where, rows.notes)
-    return kept, steps[begins]
+        group = np.cumsum(begins) - 1
+        values = np.bincount(group, weights=rows.values)
+        if duplicates == "mean":
+            values = values / np.bincount(group)
+    rows.notes.append(f"{count:,} repeated times were joined by their {duplicates}")
+    joined = dataclasses.replace(
+        rows, series=rows.series[begins], times=rows.times[begins], values=values, place=rows.place[begins]
+    )
+    return joined, steps[begins]
+
+
+def _known(rows: _Rows, steps: np.ndarray) -> tuple[_Rows, np.ndarray]:
+    """Rows that have a value: one without is a missing step."""
+    known = ~np.isnan(rows.values)
+    if known.all():
+        return rows, steps
+    kept = dataclasses.replace(
+        rows, series=rows.series[known], times=rows.times[known], values=rows.values[known], place=rows.place[known]
+    )
+    return kept, steps[known]
 
 
 def _filled(rows: _Rows, steps: np.ndarray, frequency: Frequency, gaps: Gaps, has_ids: bool) -> Panel:
     """Each series from its first to its last known value, or the panel's last for ``zero``, every step there."""
-    known = ~np.isnan(rows.values)
-    last = int(steps[known].max()) if known.any() else 0
-    parts, starts, names, early, missing, filled = [], [], [], [], 0, 0
-    for number, mine in _by_series(rows.series):
-        mine = mine[known[mine]]
-        name = rows.ids[number]
-        if not len(mine):
-            rows.notes.append(f"{name!r} has no value at all and is left out")
-            continue
-        start, end = int(steps[mine[0]]), last if gaps == "zero" else int(steps[mine[-1]])
-        if end < last:
-            early.append(name)
-        length = end - start + 1
-        holes = length - len(mine)
-        values = np.full(length, np.nan)
-        values[steps[mine] - start] = rows.values[mine]
-        if holes:
-            missing, filled = missing + holes, filled + 1
-            _require_fillable(rows, mine, steps, name, holes / length, gaps, frequency)
-            if gaps == "zero":
-                values = np.nan_to_num(values)
-            else:
-                at = np.arange(length)
-                there = ~np.isnan(values)
-                values = np.interp(at, at[there], values[there])
-        parts.append(values)
-        starts.append(start)
-        names.append(name)
-    if not parts:
+    rows, steps = _known(rows, steps)
+    if not len(steps):
         raise DataError("no series has a value", where=rows.where, fix="Name the column of values with --value")
+    begins = np.flatnonzero(np.concatenate([[True], rows.series[1:] != rows.series[:-1]]))
+    numbers, counts = rows.series[begins], np.diff(np.append(begins, len(steps)))
+    starts, ends = steps[begins], steps[begins + counts - 1]
+    early = np.flatnonzero(ends < ends.max())
+    if gaps == "zero":
+        early, ends = early[:0], np.full(len(ends), ends.max())
+    names = tuple(rows.ids[number] for number in numbers)
+    _require_room(rows.where, names, starts, ends, frequency)
+    lengths = ends - starts + 1
+    edges = np.concatenate([[0], np.cumsum(lengths)])
+    values = np.full(int(edges[-1]), np.nan)
+    values[np.repeat(edges[:-1] - starts, counts) + steps] = rows.values
+    holed = np.flatnonzero(lengths > counts)
+    for which in holed:
+        mine = slice(begins[which], begins[which] + counts[which])
+        share = 1 - counts[which] / lengths[which]
+        _require_fillable(rows, mine, steps, float(share), gaps, frequency)
+        part = values[edges[which] : edges[which + 1]]
+        hole = np.isnan(part)
+        part[hole] = 0.0 if gaps == "zero" else np.interp(np.flatnonzero(hole), np.flatnonzero(~hole), part[~hole])
+    missing = int((lengths - counts).sum())
+    rows.notes += _repairs(rows, names, [names[which] for which in early], missing, len(holed), gaps)
+    return Panel(names, starts, values, edges, frequency, tuple(rows.notes), has_ids)
+
+
+def _repairs(
+    rows: _Rows, names: tuple[str, ...], early: list[str], missing: int, holed: int, gaps: Gaps
+) -> Iterator[str]:
+    empty = sorted(set(rows.ids) - set(names))
+    if empty:
+        have, are = ("have", "are") if len(empty) > 1 else ("has", "is")
+        yield f"{len(empty):,} series {have} no value at all and {are} left out, as {empty[0]!r}"
     if early:
-        rows.notes.append(
-            f"{len(early):,} of {len(parts):,} series end before the others and are forecast from there, "
+        yield (
+            f"{len(early):,} of {len(names):,} series end before the others and are forecast from there, "
             f"as {early[0]!r}"
         )
     if missing:
         how = "zero" if gaps == "zero" else "interpolation"
-        rows.notes.append(f"{missing:,} missing steps in {filled:,} of {len(parts):,} series were filled by {how}")
-    edges = np.concatenate([[0], np.cumsum([len(part) for part in parts])])
-    return Panel(tuple(names), np.array(starts), np.concatenate(parts), edges, frequency, tuple(rows.notes), has_ids)
+        yield f"{missing:,} missing steps in {holed:,} of {len(names):,} series were filled by {how}"
+
+
+def _require_room(where: str, names: tuple[str, ...], starts: np.ndarray, ends: np.ndarray, grid: Frequency) -> None:
+    total = int((ends - starts + 1).sum())
+    if total <= MOST_STEPS:
+        return
+    longest = int((ends - starts).argmax())
+    first, last = (to_iso(int(at)) for at in grid.time(np.array([starts[longest], ends[longest]])))
+    raise DataError(
+        f"{total:,} steps of {grid.name} are too many, {names[longest]!r} alone goes from {first} to {last}",
+        where=where,
+        fix=f"Mend its times, or name a longer frequency with --freq; {MOST_STEPS:,} steps are the most",
+    )
 
 
 def _require_fillable(
-    rows: _Rows, mine: np.ndarray, steps: np.ndarray, name: str, share: float, gaps: Gaps, frequency: Frequency
+    rows: _Rows, mine: slice, steps: np.ndarray, share: float, gaps: Gaps, frequency: Frequency
 ) -> None:
     if gaps in ("zero", "interpolate") or (gaps == "auto" and share <= MOST_MISSING):
         return
-    hole = int(np.flatnonzero(np.diff(steps[mine]) > 1)[0])
-    gone = to_iso(int(frequency.time(np.array([steps[mine[hole]] + 1]))[0]))
+    hole = mine.start + int(np.flatnonzero(np.diff(steps[mine]) > 1)[0])
+    if share > MOST_MISSING:
+        _require_one_frequency(rows, frequency, hole)
+    gone = to_iso(int(frequency.time(steps[hole : hole + 1] + 1)[0]))
     raise DataError(
-        f"{share:.0%} of the steps of {name!r} are missing, the first at {gone}",
-        where=f"after {rows.row(mine[hole])}",
+        f"{share:.0%} of the steps of {rows.ids[rows.series[hole]]!r} are missing, the first at {gone}",
+        where=f"after {rows.row(hole)}",
         fix="Say what a missing row means: --gaps zero (nothing happened) or --gaps interpolate (not measured)",
     )
 
 
-def _by_series(series: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    edges = np.flatnonzero(np.concatenate([[True], series[1:] != series[:-1], [True]]))
-    for low, high in itertools.pairwise(edges):
-        yield int(series[low]), np.arange(low, high)
+def _require_one_frequency(rows: _Rows, frequency: Frequency, place: int) -> None:
+    """Raise where the series of a row has another frequency than the panel: that is the fault then."""
+    groups = of_each(rows.times, rows.series)
+    mine = [name for name, numbers in groups.items() if int(rows.series[place]) in numbers]
+    if len(groups) < 2 or mine in ([], [frequency.name]):
+        return
+    told = "; ".join(f"{name}: {len(numbers):,}, as {rows.ids[numbers[0]]!r}" for name, numbers in groups.items())
+    raise DataError(
+        f"the series are of {len(groups)} frequencies ({told})",
+        where=rows.row(place),
+        fix="Forecast each group from a file of its own, or say what a missing row means: --gaps zero or interpolate",
+    )

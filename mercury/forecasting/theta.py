@@ -5,7 +5,8 @@ relationship to state space models", International Journal of Forecasting 32, 20
 
 The line through the values so far depends on neither parameter, so that it is fitted once, and errors are linear in the
 first level, so that the best one follows from least squares. Smoothing and theta come from a grid that is refined
-around its best point; a seasonal series is adjusted before.
+around its best point; a seasonal series is adjusted before. A constant added to a series is added to its forecasts, as
+the first level is free: so the mean is taken off first, lest small movements around a large value are rounded away.
 """
 
 from __future__ import annotations
@@ -43,8 +44,10 @@ def forecast_theta(
         if seasonal:
             for t in range(n):
                 adjusted[t] = y[t] / shape[t % m] if multiplicative else y[t] - shape[t % m]
+        base = adjusted.mean()
+        adjusted -= base
         alpha, theta, level = _fit(adjusted, alphas, thetas)
-        path = continue_path(adjusted, alpha, theta, level, horizon)
+        path = continue_path(adjusted, alpha, theta, level, horizon) + base
         for step in range(horizon):
             out[number, step] = path[step]
             if seasonal:

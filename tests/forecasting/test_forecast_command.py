@@ -66,11 +66,13 @@ def test_carriers_as_json_with_the_irregular_ones_as_told(folder: Path) -> None:
     ("arguments", "code", "message"),
     [
         (["daily.csv", "-h", "7"], 5, "90% of the steps of 'OO' are missing, the first at 2013-01-31"),
-        (["gone.csv", "-h", "7"], 4, "there is no file 'gone.csv'"),
+        (["gone.csv", "-h", "7"], 4, "the file 'gone.csv' does not exist"),
         (["total.csv", "-h", "7", "--value", "flight"], 5, "Did you mean 'flights'?"),
         (["total.csv", "-h", "7", "--level", "high"], 2, "'high' are no percentages (--level). Write them as 80,95"),
         (["total.csv", "-h", "7", "--level", "100"], 2, "level 100 is no percentage"),
-        (["total.csv", "-h", "7", "-o", "out.xls"], 2, "'out.xls' is neither .csv nor .parquet"),
+        (["total.csv", "-h", "7", "-o", "out.xls"], 2, "'out.xls' does not end in .csv or .parquet"),
+        (["total.csv", "-h", "7", "--plot", "out.txt"], 2, "'out.txt' does not end in .png"),
+        (["total.csv", "-h", "90000", "--freq", "MS"], 5, "rows lie between the steps of MS"),
         (["total.csv", "-h", "0"], 2, "--horizon"),
         (["total.csv"], 2, "--horizon"),
     ],
@@ -83,10 +85,18 @@ def test_mistakes(folder: Path, arguments: list[str], code: int, message: str) -
     assert done.stdout == ""
 
 
-def test_a_small_forecast_starts_no_engine(folder: Path) -> None:
+def test_results_are_on_stdout_even_when_a_file_cannot_be_written(folder: Path) -> None:
+    done = run(folder, "total.csv", "-h", "3", "--folds", "0", "--format", "json", "-o", "total.csv/out.csv")
+
+    assert done.returncode == 6
+    assert len(json.loads(done.stdout)["forecasts"]) == 3
+    assert "the forecast was made, but not written" in done.stderr and "total.csv/out.csv" in done.stderr
+
+
+def test_a_small_forecast_starts_no_engine_and_imports_no_pandas(folder: Path) -> None:
     code = (
         "import sys; from mercury.forecasting import forecast, read_panel; forecast(read_panel('total.csv'), 7); "
-        "print(sorted({'ray', 'matplotlib', 'duckdb', 'lightgbm', 'sktime'} & set(sys.modules)))"
+        "print(sorted({'ray', 'matplotlib', 'duckdb', 'lightgbm', 'sktime', 'pandas'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True)
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
 import pytest
 
-from mercury.forecasting import forecast
+from mercury.errors import UsageError
+from mercury.forecasting import Frequency, forecast
 from mercury.forecasting.conformal import PRIOR_FOLDS, calibrate, factors, measured_coverage, quantiles
+from mercury.time import DAY
 from tests.forecasting.test_kernels import panel_of
 
 
@@ -35,6 +38,48 @@ def test_steps_with_enough_scores_have_a_quantile_of_their_own() -> None:
 
     assert quantiles(scores, 0.5).tolist() == [31.0, 310.0]
     assert len(set(quantiles(scores[:20], 0.5).tolist())) == 1
+
+
+def test_the_rank_is_not_moved_by_rounding_and_a_high_level_is_pooled_over_steps() -> None:
+    """20 * 0.55 is 11.000000000000002 in floats, but the rank is 11; 99 % of 50 scores has no rank, of 100 it has."""
+    assert quantiles(np.arange(1.0, 20.0)[:, None], 0.55).tolist() == [11.0]
+    two_steps = np.column_stack([np.arange(1.0, 51.0), np.arange(51.0, 101.0)])
+    assert quantiles(two_steps, 0.99).tolist() == [100.0, 100.0]
+    assert quantiles(two_steps, 0.9).tolist() == [46.0, 96.0]
+
+
+def test_coverage_is_that_of_intervals_there_would_have_been() -> None:
+    """From one fold of three scores there is no interval of 95 %, so that none can have held anything."""
+    folds = [np.array([[1.0, 2.0, 3.0]]), np.array([[1.0, 2.0, 3.0]])]
+
+    assert math.isnan(measured_coverage(folds, 0.95))
+    assert measured_coverage(folds, 0.5) == 2 / 3
+
+
+def test_a_fold_is_held_against_the_other_folds_only() -> None:
+    """Errors of the last fold are a hundred times as large: the others' intervals hold none, its own all of theirs."""
+    small = np.arange(1.0, 11.0)[None, :]
+
+    held = [measured_coverage([small, small, factor * small], 0.8) for factor in (1, 100)]
+
+    assert held[0] == pytest.approx(0.8, abs=0.11)
+    assert held[1] == pytest.approx(2 / 3, abs=0.1)
+
+
+def test_a_constant_series_that_moves_counts_as_missed_and_teaches_nothing() -> None:
+    """Half of the series are 5 until they jump, in the last of three origins: their intervals without width miss it."""
+    flat = np.full(40, 5.0)
+    flat[-4:] = 9.0
+    made = forecast(panel_of(*[np.full(40, 5.0)] * 5, *[flat] * 5), 4, season=1, levels=[80], folds=3)
+
+    assert made.coverage[80] == pytest.approx((2 * 40 + 20) / 120)
+    scores = np.stack(made.backtest.scores)
+    assert set(np.unique(scores)) == {-np.inf, np.inf}
+    assert made.table["lo-80"].to_pylist()[:20] == [5.0] * 20
+
+    noisy = [100 + np.random.default_rng(seed).normal(0, 1, 40) for seed in range(10)]
+    alone, beside = (forecast(panel_of(*noisy, *more), 4, season=1, folds=3) for more in ([], [flat] * 5))
+    assert beside.table.slice(0, 40).equals(alone.table)
 
 
 def test_a_series_that_was_hard_to_forecast_gets_wider_intervals_and_a_lonely_one_the_same() -> None:
@@ -102,11 +147,24 @@ def test_short_constant_and_lonely_series_have_an_answer() -> None:
     assert values.tolist() == [[3.0] * 5, [7.0] * 5, [2.0] * 5]
     rows = made.table.slice(5, 5)
     assert rows["lo-80"].to_pylist() == rows["hi-80"].to_pylist() == [7.0] * 5
-    assert any("fewer than 4 points" in note and "'s0'" in note for note in made.notes)
-    assert any("constant" in note and "'s1'" in note for note in made.notes)
+    assert made.table["lo-80"].to_pylist()[:5] == made.table["hi-95"].to_pylist()[10:] == [None] * 5
+    assert "fewer than 4 points, the last value kept without an interval: 2 series, as 's0'" in made.notes
+    assert "constant: 1 series, as 's1'" in made.notes
 
     lonely = forecast(panel_of(np.array([3.0])), 2)
     assert lonely.table["forecast"].to_pylist() == [3.0, 3.0]
     assert lonely.table["lo-80"].to_pylist() == [None, None]
     assert lonely.to_dict()["coverage"] == {"80": None, "95": None}
     assert any("no series is long enough for a backtest" in note for note in lonely.notes)
+
+
+def test_options_that_cannot_be_met_are_told() -> None:
+    panel = panel_of(*(np.random.default_rng(seed).normal(9, 1, 40) for seed in range(3)))
+
+    assert "no backtest as told: there are no intervals" in forecast(panel, 4, folds=0).notes
+    assert "the series are long enough for 9 of 12 origins" in forecast(panel, 4, folds=12).notes
+    notes = forecast(panel, 4, season=30).notes
+    assert "3 of 3 series are shorter than two seasons and are forecast without one" in notes
+    assert "no season as given" in forecast(panel, 4, season=1).notes
+    with pytest.raises(UsageError, match=r"100,000 steps of 10000D reach beyond the year 9999 \(--horizon\)"):
+        forecast(dataclasses.replace(panel, frequency=Frequency("fixed", 10_000 * DAY)), 100_000)

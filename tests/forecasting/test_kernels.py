@@ -147,6 +147,16 @@ def test_each_theta_forecast_is_the_next_one_step_forecast_of_a_series_that_it_j
     assert theta.continue_path(y, alpha, q, level, 5) == pytest.approx(path[30:])
 
 
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("m", [1, 7])
+def test_a_constant_that_is_added_is_added_to_the_forecast(method: str, m: int) -> None:
+    """Of a series with values on both sides of zero, whose season is additive; small movements at a billion stay."""
+    y = wave(60, 7, 12) - 50
+    low, high = METHODS[method](panel_of(y), 9, m)[0], METHODS[method](panel_of(y - 1e9), 9, m)[0]
+
+    assert high + 1e9 == pytest.approx(low, abs=1e-3)
+
+
 def test_a_season_is_found_where_it_is() -> None:
     seasonal, none = (
         panel_of(*(wave(90, 7, seed) for seed in range(6))),
