@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -128,16 +128,20 @@ def _lines(made: Forecast) -> list[str]:
     if made.backtest.folds:
         lines += [f"{'method':<20}{'MASE':>8}{'sMAPE %':>10}   over {made.backtest.folds} earlier origins"]
         lines += [f"{row['method']:<20}{row['mase']:>8.3f}{row['smape']:>10.2f}" for row in made.leaderboard]
-        held = [
-            f"{level} % intervals held {value:.1%}" for level, value in made.coverage.items() if not math.isnan(value)
-        ]
-        lines += ["; ".join(held) + " of earlier values" if held else "one origin: coverage was not measured", ""]
+        held, past = _held(made.coverage), _held(made.past_coverage)
+        lines.append(f"{held} of earlier values" if held else "too few origins: coverage was not measured")
+        lines += [f"{past} when learnt from still earlier origins alone", ""] if past else [""]
     rows = [[*made.table.column_names], *([_cell(value) for value in row.values()] for row in made.rows(_SHOWN))]
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
     lines += ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
     if made.table.num_rows > _SHOWN:
         lines.append(f"… {made.table.num_rows - _SHOWN:,} more rows: see --output, --report or --format json")
     return lines
+
+
+def _held(coverage: Mapping[int, float]) -> str:
+    known = {level: value for level, value in coverage.items() if not math.isnan(value)}
+    return "; ".join(f"{level} % intervals held {value:.1%}" for level, value in known.items())
 
 
 def _cell(value: Any) -> str:

@@ -8,7 +8,7 @@ whatever their law (Vovk, Gammerman and Shafer, "Algorithmic learning in a rando
 "Distribution-free predictive inference for regression", JASA 113, 2018, section 5.2 for scores by local scale).
 
 Scores of one series are not quite exchangeable over time, so coverage is measured: each fold's errors are held against
-intervals learnt from the other folds alone.
+intervals learnt from the other folds alone, and against those learnt from earlier folds alone.
 
 A series that was constant before an origin has no naive error to be scaled by. Its interval is its value, so that all
 that is known is whether the value came again: -inf when it did, inf when not. Such scores teach no quantile, but they
@@ -76,13 +76,20 @@ def quantiles(scores: np.ndarray, level: float) -> np.ndarray:
     return np.full(scores.shape[1], _ranked(scores.ravel(), level))
 
 
-def measured_coverage(folds: Sequence[np.ndarray], level: float) -> float:
-    """Share of each fold's errors within intervals learnt from the other folds; NaN where those are too few for any."""
+def measured_coverage(folds: Sequence[np.ndarray], level: float, *, past_only: bool = False) -> float:
+    """Share of errors within intervals learnt from other folds; NaN where those are too few for any.
+
+    Parameters
+    ----------
+    folds : the latest first.
+    past_only : learn from earlier folds alone, as one who lived through them had to. The oldest fold is then not
+        measured, and later ones by less: a figure that wavers more, but sees errors that grow.
+    """
     inside, count = 0, 0
     for number, mine in enumerate(folds):
-        others = [*folds[:number], *folds[number + 1 :]]
+        others = [*([] if past_only else folds[:number]), *folds[number + 1 :]]
         if not others:
-            return math.nan
+            continue
         scores, factor = calibrate(others)
         reach = quantiles(scores, level)
         judged = ~np.isnan(mine) & (np.isfinite(reach)[None, :] | np.isinf(mine))

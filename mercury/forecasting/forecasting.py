@@ -39,7 +39,8 @@ class Forecast:
     season : steps of a season, 1 for none.
     levels : in percent.
     backtest : earlier forecasts, for the leaderboard.
-    coverage : level to the share of earlier values that lay inside intervals learnt from other folds.
+    coverage : level to the share of earlier values that lay inside intervals learnt from the other folds.
+    past_coverage : the same with intervals learnt from earlier folds alone; below `coverage` where errors have grown.
     notes : what was detected, repaired and decided.
     """
 
@@ -50,6 +51,7 @@ class Forecast:
     levels: tuple[int, ...]
     backtest: Backtest
     coverage: Mapping[int, float]
+    past_coverage: Mapping[int, float]
     notes: tuple[str, ...]
 
     @property
@@ -77,6 +79,7 @@ class Forecast:
             "forecasts": self.rows(),
             "leaderboard": board,
             "coverage": {str(level): _finite(value) for level, value in self.coverage.items()},
+            "past_coverage": {str(level): _finite(value) for level, value in self.past_coverage.items()},
             "folds": self.backtest.folds,
             "notes": list(self.notes),
         }
@@ -122,9 +125,13 @@ def forecast(
     m = season if season is not None else detect_season(panel.values, panel.edges, panel.frequency.seasons)
     tested = backtest(panel, horizon, m, folds)
     made = forecast_all(panel, horizon, m)[COMBINED]
-    table, coverage = _with_intervals(panel, made, naive_scale(panel, m), tested, tuple(levels), horizon)
+    table = _with_intervals(panel, made, naive_scale(panel, m), tested, tuple(levels), horizon)
+    coverage, past = (
+        {level: measured_coverage(tested.scores, level / 100, past_only=past_only) for level in levels}
+        for past_only in (False, True)
+    )
     notes = [*panel.notes, *_season_notes(panel, m, season), *_series_notes(panel), *_backtest_notes(tested, folds)]
-    return Forecast(table, panel, horizon, m, tuple(levels), tested, coverage, tuple(notes))
+    return Forecast(table, panel, horizon, m, tuple(levels), tested, coverage, past, tuple(notes))
 
 
 def _require_calendar(panel: Panel, horizon: int) -> None:
@@ -178,7 +185,7 @@ def _backtest_notes(tested: Backtest, wanted: int | None) -> list[str]:
 
 def _with_intervals(
     panel: Panel, made: np.ndarray, scale: np.ndarray, tested: Backtest, levels: tuple[int, ...], horizon: int
-) -> tuple[pa.Table, dict[int, float]]:
+) -> pa.Table:
     ends = panel.starts + panel.lengths
     steps = (ends[:, None] + np.arange(horizon)[None, :]).ravel()
     columns: dict[str, Any] = {}
@@ -186,18 +193,12 @@ def _with_intervals(
         columns["id"] = repeated_names(panel.ids, horizon)
     columns["ds"] = from_times(panel.frequency.time(steps))
     columns["forecast"] = from_floats(made.ravel())
-    coverage: dict[int, float] = {}
     least = np.array([panel.series(number).min() for number in range(len(panel))])
     if tested.folds:
         scores, factor = calibrate(tested.scores)
         scale = scale * factor
     for level in levels:
-        share = level / 100
-        if tested.folds:
-            reach = quantiles(scores, share)
-            coverage[level] = measured_coverage(tested.scores, share)
-        else:
-            reach, coverage[level] = np.full(horizon, np.inf), math.nan
+        reach = quantiles(scores, level / 100) if tested.folds else np.full(horizon, np.inf)
         with np.errstate(invalid="ignore"):
             # A constant series was never off: its interval is its forecast, not 0 times infinity.
             width = np.where(scale[:, None] > 0, reach[None, :] * scale[:, None], 0.0 if tested.folds else np.inf)
@@ -206,7 +207,7 @@ def _with_intervals(
         low = np.where((least >= 0)[:, None], np.maximum(low, 0.0), low)
         for name, bound in ((f"lo-{level}", low), (f"hi-{level}", high)):
             columns[name] = from_floats(np.where(np.isfinite(width), bound, np.nan).ravel())
-    return pa.table(columns), coverage
+    return pa.table(columns)
 
 
 def _finite(value: Any) -> Any:

@@ -16,18 +16,20 @@ if TYPE_CHECKING:
     from mercury.forecasting.forecasting import Forecast
 
 MOST_CHARTS = 12
-MOST_PAST = 400
-"""Points of the past that are drawn: with more, nothing of the forecast can be seen."""
+LEAST_PAST, MOST_PAST = 60, 400
+"""Points of the past that are drawn, between them six times as many as are forecast: with more, nothing of the forecast
+can be seen."""
 
 
 def write_html(made: Forecast, path: Path) -> None:
     """Write one HTML file: what was detected, the leaderboard, coverage, and a chart of each of the first series."""
     board = [[row["method"], _figure(row["mase"]), _figure(row["smape"])] for row in made.leaderboard]
     measured = {f"{level} % intervals held": _percent(value) for level, value in made.coverage.items()}
+    past = {f"{level} %, learnt from the past": _percent(value) for level, value in made.past_coverage.items()}
     sections = [
         section(
             "How good it is",
-            facts({"series": f"{len(made.panel):,}", "steps ahead": f"{made.horizon:,}", **measured}),
+            facts({"series": f"{len(made.panel):,}", "steps ahead": f"{made.horizon:,}", **measured, **past}),
             table(["method", "MASE", "sMAPE %"], board, caption=f"{made.backtest.folds} earlier origins, best first"),
         )
         if made.backtest.folds
@@ -73,19 +75,21 @@ def write_png(made: Forecast, path: Path) -> None:
     for number in range(count):
         axis = axes[number][0]
         past, ahead = _past(made, number), _ahead(made, number)
-        axis.plot(past, made.panel.series(number)[-len(past) :], color="0.4", linewidth=1)
+        axis.plot(past, made.panel.series(number)[-len(past) :], color="0.4", linewidth=1, label="past")
         rows = made.table.slice(number * made.horizon, made.horizon)
-        axis.plot(ahead, rows["forecast"].to_numpy(), color="C0")
-        for level in made.levels:
+        axis.plot(ahead, rows["forecast"].to_numpy(), color="C0", label="forecast")
+        for level in sorted(made.levels, reverse=True):
             low, high = (rows[f"{end}-{level}"].to_numpy(zero_copy_only=False) for end in ("lo", "hi"))
-            axis.fill_between(ahead, low, high, color="C0", alpha=0.18, linewidth=0)
-        axis.set_title(made.panel.ids[number], loc="left", fontsize=10)
+            axis.fill_between(ahead, low, high, color="C0", alpha=0.18, linewidth=0, label=f"{level} %")
+        axis.set_title(made.panel.ids[number], loc="left", fontsize=10, parse_math=False)
+    axes[0][0].legend(loc="upper left", fontsize=8, ncols=2 + len(made.levels))
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
 
 
 def _past(made: Forecast, number: int) -> list[dt.datetime]:
-    return [_instant(at) for at in made.panel.times(number)[-max(MOST_PAST, 3 * made.horizon) :]]
+    drawn = min(max(LEAST_PAST, 6 * made.horizon), max(MOST_PAST, 3 * made.horizon))
+    return [_instant(at) for at in made.panel.times(number)[-drawn:]]
 
 
 def _ahead(made: Forecast, number: int) -> list[dt.datetime]:

@@ -54,6 +54,7 @@ def test_coverage_is_that_of_intervals_there_would_have_been() -> None:
 
     assert math.isnan(measured_coverage(folds, 0.95))
     assert measured_coverage(folds, 0.5) == 2 / 3
+    assert math.isnan(measured_coverage(folds[:1], 0.5))
 
 
 def test_a_fold_is_held_against_the_other_folds_only() -> None:
@@ -64,6 +65,20 @@ def test_a_fold_is_held_against_the_other_folds_only() -> None:
 
     assert held[0] == pytest.approx(0.8, abs=0.11)
     assert held[1] == pytest.approx(2 / 3, abs=0.1)
+
+
+def test_learning_from_the_past_alone_shows_errors_that_have_grown() -> None:
+    """Folds come latest first: each one's errors are twice those of the one before, so the past held none of them."""
+    old = np.linspace(1.0, 1.9, 10)[None, :]
+    folds = [8 * old, 4 * old, 2 * old, old]
+
+    assert measured_coverage(folds, 0.8, past_only=True) == 0.0
+    assert measured_coverage(folds[::-1], 0.8, past_only=True) == 1.0
+    assert measured_coverage(folds, 0.8) == measured_coverage(folds[::-1], 0.8) > 0.5
+    # Of the newest fold alone: its errors are held against all three earlier ones, by hand.
+    scores, factor = calibrate([old, old])
+    by_hand = np.mean(old <= quantiles(scores, 0.8) * factor)
+    assert measured_coverage([old, old, old], 0.8, past_only=True) == pytest.approx(by_hand, abs=0.11)
 
 
 def test_a_constant_series_that_moves_counts_as_missed_and_teaches_nothing() -> None:
