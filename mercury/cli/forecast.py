@@ -77,6 +77,9 @@ def forecast(
             )
     panel = read_panel(data, time=time, value=value, id=_names(ids), freq=freq, gaps=gaps, duplicates=duplicates)
     made = run(panel, horizon, levels=_levels(levels), season=season, folds=folds)
+    # Files first: whoever reads stdout may go away, as in `mercury forecast … | head`.
+    outputs = ((output, _write), (report, type(made).report), (plot, type(made).plot))
+    failed = [error for path, write in outputs if path is not None and (error := _write_file(path, made, write))]
     if form == "json":
         click.echo(json.dumps(made.to_dict()))
     else:
@@ -84,22 +87,23 @@ def forecast(
             click.echo(f"  {note}", err=True)
         for line in _lines(made):
             click.echo(line)
-    for path, write in ((output, _write), (report, type(made).report), (plot, type(made).plot)):
-        if path is not None:
-            _write_file(path, made, write)
+    if failed:
+        raise failed[0]
 
 
-def _write_file(path: Path, made: Forecast, write: Callable[[Forecast, Path], None]) -> None:
+def _write_file(path: Path, made: Forecast, write: Callable[[Forecast, Path], None]) -> PartialError | None:
+    """Write one file; the error to end with when that cannot be done, since the forecast can still be told."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write(made, path)
     except OSError as error:
-        raise PartialError(
+        return PartialError(
             f"the forecast was made, but not written: {error.strerror or error}",
             where=str(path),
             fix="Give another path and run again",
-        ) from error
+        )
     click.echo(f"wrote {path}", err=True)
+    return None
 
 
 def _names(text: str | None) -> list[str]:

@@ -159,17 +159,15 @@ def _season_notes(panel: Panel, m: int, given: int | None) -> list[str]:
 
 def _series_notes(panel: Panel) -> list[str]:
     notes = []
-    short = [name for name, length in zip(panel.ids, panel.lengths, strict=True) if length < LEAST_POINTS]
-    if short:
+    short = np.flatnonzero(panel.lengths < LEAST_POINTS)
+    if len(short):
         notes.append(
             f"fewer than {LEAST_POINTS} points, the last value kept without an interval: {len(short):,} series, "
-            f"as {short[0]!r}"
+            f"as {panel.ids[short[0]]!r}"
         )
-    parts = map(panel.series, range(len(panel)))
-    pairs = zip(panel.ids, parts, strict=True)
-    constant = [name for name, part in pairs if len(part) >= LEAST_POINTS and np.ptp(part) == 0]
-    if constant:
-        notes.append(f"constant: {len(constant):,} series, as {constant[0]!r}")
+    constant = np.flatnonzero(panel.constant() & (panel.lengths >= LEAST_POINTS))
+    if len(constant):
+        notes.append(f"constant: {len(constant):,} series, as {panel.ids[constant[0]]!r}")
     return notes
 
 
@@ -193,7 +191,7 @@ def _with_intervals(
         columns["id"] = repeated_names(panel.ids, horizon)
     columns["ds"] = from_times(panel.frequency.time(steps))
     columns["forecast"] = from_floats(made.ravel())
-    least = np.array([panel.series(number).min() for number in range(len(panel))])
+    floored = (panel.least() >= 0)[:, None]
     if tested.folds:
         scores, factor = calibrate(tested.scores)
         scale = scale * factor
@@ -204,7 +202,7 @@ def _with_intervals(
             width = np.where(scale[:, None] > 0, reach[None, :] * scale[:, None], 0.0 if tested.folds else np.inf)
         width[panel.lengths < LEAST_POINTS] = np.inf
         low, high = made - width, made + width
-        low = np.where((least >= 0)[:, None], np.maximum(low, 0.0), low)
+        low = np.where(floored, np.maximum(low, 0.0), low)
         for name, bound in ((f"lo-{level}", low), (f"hi-{level}", high)):
             columns[name] = from_floats(np.where(np.isfinite(width), bound, np.nan).ravel())
     return pa.table(columns)

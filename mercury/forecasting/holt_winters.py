@@ -50,7 +50,7 @@ def forecast_holt_winters(
             for b in betas:
                 for p in phis:
                     for g in gammas:
-                        cost, _, _ = smooth(y, shape, level, trend, period, multiplicative, a, b, g, p)
+                        cost, _, _ = smooth(y, shape, level, trend, period, multiplicative, a, b, g, p, best)
                         if cost < best:
                             best, chosen = cost, np.array([a, b, g, p])
                         if period == 1:
@@ -63,7 +63,7 @@ def forecast_holt_winters(
                     tried = chosen.copy()
                     tried[which] = min(0.99, max(0.001, middle + shift * width[which]))
                     cost, _, _ = smooth(
-                        y, shape, level, trend, period, multiplicative, tried[0], tried[1], tried[2], tried[3]
+                        y, shape, level, trend, period, multiplicative, tried[0], tried[1], tried[2], tried[3], best
                     )
                     if cost < best:
                         best, chosen = cost, tried
@@ -95,13 +95,19 @@ def smooth(
     beta: float,
     gamma: float,
     phi: float,
+    limit: float = np.inf,
 ) -> tuple[float, np.ndarray, np.ndarray]:  # pragma: no cover
-    """Sum of squared one-step errors, last level and trend, and season; infinite cost where a season falls to zero."""
+    """Sum of squared one-step errors, last level and trend, and season.
+
+    The sum is infinite where a season falls to zero, and as soon as it has reached the limit: worse than what is known.
+    """
     seasons = shape.copy()
-    cost = 0.0
+    cost, phase = 0.0, -1
     for t in range(len(y)):
+        if cost >= limit:
+            return np.inf, np.array([level, trend]), seasons
         ahead = level + phi * trend
-        phase = t % period
+        phase = phase + 1 if phase + 1 < period else 0
         forecast, adjusted = ahead, y[t]
         if period > 1:
             season = seasons[phase]
@@ -131,10 +137,10 @@ def _start(
             adjusted[t] = y[t] / shape[t % period] if multiplicative else y[t] - shape[t % period]
         else:
             adjusted[t] = y[t]
-    middle = (count - 1) / 2.0
+    middle, mean = (count - 1) / 2.0, adjusted.mean()
     top, bottom = 0.0, 0.0
     for t in range(count):
-        top += (t - middle) * (adjusted[t] - adjusted.mean())
+        top += (t - middle) * (adjusted[t] - mean)
         bottom += (t - middle) * (t - middle)
     slope = top / bottom if bottom > 0.0 else 0.0
-    return adjusted.mean() - (middle + 1.0) * slope, slope
+    return mean - (middle + 1.0) * slope, slope

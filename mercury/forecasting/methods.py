@@ -43,10 +43,10 @@ def forecast_all(panel: Panel, horizon: int, m: int) -> dict[str, np.ndarray]:
     A method that fails on a series, with a forecast that is not finite, leaves the others to speak for it.
     """
     found = {name: method(panel, horizon, m) for name, method in METHODS.items()}
-    least = np.array([part.min() if len(part) else np.nan for part in map(panel.series, range(len(panel)))])
+    floored = (panel.least() >= 0)[:, None]
     for name, forecasts in found.items():
         forecasts = np.where(np.isfinite(forecasts), forecasts, np.nan)
-        found[name] = np.where((least >= 0)[:, None], np.maximum(forecasts, 0.0), forecasts)
+        found[name] = np.where(floored, np.maximum(forecasts, 0.0), forecasts)
     stacked = np.stack(list(found.values()))
     empty = np.isnan(stacked).all(axis=0)
     stacked[:, empty] = 0.0

@@ -62,6 +62,21 @@ class Panel:
         """The values of one series."""
         return self.values[self.edges[number] : self.edges[number + 1]]
 
+    def least(self) -> np.ndarray:
+        """The least value of each series, NaN of one without any."""
+        return self._reduced(np.minimum)
+
+    def constant(self) -> np.ndarray:
+        """Which series have one value only, as often as it may be."""
+        return self._reduced(np.maximum) == self.least()
+
+    def _reduced(self, ufunc: np.ufunc) -> np.ndarray:
+        there = self.lengths > 0
+        found = np.full(len(self), np.nan)
+        if there.any():
+            found[there] = ufunc.reduceat(self.values, self.edges[:-1][there])
+        return found
+
     def times(self, number: int) -> np.ndarray:
         """The times of one series, microseconds UTC."""
         return self.frequency.time(self.starts[number] + np.arange(self.lengths[number]))

@@ -82,7 +82,8 @@ def write_png(made: Forecast, path: Path) -> None:
             low, high = (rows[f"{end}-{level}"].to_numpy(zero_copy_only=False) for end in ("lo", "hi"))
             axis.fill_between(ahead, low, high, color="C0", alpha=0.18, linewidth=0, label=f"{level} %")
         axis.set_title(made.panel.ids[number], loc="left", fontsize=10, parse_math=False)
-    axes[0][0].legend(loc="upper left", fontsize=8, ncols=2 + len(made.levels))
+    lines, names = axes[0][0].get_legend_handles_labels()
+    figure.legend(lines, names, loc="outside upper right", fontsize=8, ncols=len(names))
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
 

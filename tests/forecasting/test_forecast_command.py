@@ -85,6 +85,20 @@ def test_mistakes(folder: Path, arguments: list[str], code: int, message: str) -
     assert done.stdout == ""
 
 
+def test_pictures_and_pages_take_any_name_as_text(tmp_path: Path) -> None:
+    days = [f"2026-01-{day:02d}" for day in range(1, 31)]
+    names = ["$\\no_such_formula$", "<b>&amp;</b>"]
+    rows = [f'{day},"{name}",{place % 7}' for name in names for place, day in enumerate(days)]
+    (tmp_path / "odd.csv").write_text("ds,shop,y\n" + "\n".join(rows))
+
+    done = run(tmp_path, "odd.csv", "-h", "5", "--plot", "new/odd.png", "--report", "new/odd.html")
+
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "new" / "odd.png").read_bytes().startswith(b"\x89PNG")
+    html = (tmp_path / "new" / "odd.html").read_text()
+    assert "&lt;b&gt;&amp;amp;&lt;/b&gt;" in html and "<b>&amp;</b>" not in html and "://" not in html
+
+
 def test_results_are_on_stdout_even_when_a_file_cannot_be_written(folder: Path) -> None:
     done = run(folder, "total.csv", "-h", "3", "--folds", "0", "--format", "json", "-o", "total.csv/out.csv")
 

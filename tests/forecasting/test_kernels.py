@@ -110,6 +110,9 @@ def test_holt_winters_is_that_of_the_textbook(multiplicative: bool, period: int)
     assert cost == pytest.approx(total)
     assert ends == pytest.approx([level, trend])
     assert last == pytest.approx(seasons)
+    given = (y, shape, 18.0, 0.3, period, multiplicative, alpha, beta, gamma, phi)
+    assert holt_winters.smooth(*given, cost * 1.01)[0] == cost
+    assert holt_winters.smooth(*given, cost * 0.5)[0] == np.inf
 
 
 @pytest.mark.parametrize("negative", [False, True])
