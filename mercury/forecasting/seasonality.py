@@ -46,7 +46,7 @@ def has_season(y: np.ndarray, m: int) -> bool:  # pragma: no cover
 
 @numba.njit(cache=True)
 def is_seasonal(y: np.ndarray, m: int) -> bool:  # pragma: no cover
-    """Whether |r_m| > 1.645 sqrt((1 + 2 (r_1² + … + r_{m-1}²)) / n)."""
+    """Whether r_m > 1.645 sqrt((1 + 2 (r_1² + … + r_{m-1}²)) / n); a negative r_m is no season of length m."""
     n = len(y)
     if n < LEAST_PERIODS * m:
         return False
