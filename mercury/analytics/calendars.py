@@ -1,21 +1,20 @@
 """Calendars of time zones: which local minute, hour, day, week … an instant falls in, and where these begin.
 
-One source, Python's `zoneinfo`, says what a zone's clocks showed; engines only add the offsets that are written into
-the expression, so an answer does not depend on the time zone database of an engine.
-
-Minutes and hours are named by the instant at which they begin, so the two hours from 01:00 on the night that clocks go
-back stay two. Days, weeks (from Monday), months, quarters and years are named by the date of their first day.
+One source, Python's `zoneinfo`, says what a zone's clocks showed, so an answer does not depend on the time zone
+database of an engine; `mercury.analytics.buckets` puts rows and cells into the buckets.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 from mercury.errors import UsageError
-from mercury.time import DAY, HOUR, MINUTE, SECOND, ceil, floor, to_iso
+from mercury.time import DAY, HOUR, MINUTE, SECOND, ceil, floor
 
 FIXED = {"minute": MINUTE, "hour": HOUR}
 """Grains of a length, in microseconds; the others are counted in days."""
@@ -53,31 +52,9 @@ def segments(zone: str, low: int, high: int) -> tuple[Segment, ...]:
     return tuple(Segment(start, end, offset) for (start, offset), end in zip(starts, ends, strict=True))
 
 
-def bucket_expression(time: str, grain: str, parts: tuple[Segment, ...]) -> str:
-    """SQL expression of the bucket that an instant falls in; right for instants within the segments.
-
-    Parameters
-    ----------
-    time : SQL of the instant.
-    grain : one of `ORDER`; minutes and hours give a timestamp, the others a date.
-    """
-    if grain in FIXED:
-        offsets = {part.offset % FIXED[grain] for part in parts}
-        if len(offsets) == 1:
-            return _floored(time, grain, offsets.pop())
-        return _by_segment(time, parts, lambda part: _floored(time, grain, part.offset % FIXED[grain]))
-    local = _by_segment(time, parts, lambda part: _shifted(time, part.offset))
-    return f"cast({local} AS date)" if grain == "day" else f"cast(date_trunc('{grain}', {local}) AS date)"
-
-
-def cell_expression(time: str, grain: str, shift: int) -> str:
-    """SQL expression of the beginning of the cell of fixed length that an instant falls in."""
-    return _floored(time, grain, -shift % FIXED[grain])
-
-
-def coarser_expression(day: str, grain: str) -> str:
-    """SQL expression of the bucket of days that a date falls in."""
-    return day if grain == "day" else f"cast(date_trunc('{grain}', {day}) AS date)"
+def clocks(zone: str, stretches: Sequence[tuple[int, int]]) -> tuple[Segment, ...]:
+    """The segments of several stretches of instants, which are in order and apart."""
+    return tuple(part for low, high in stretches for part in segments(zone, low, high))
 
 
 def common_shift(grain: str, parts: tuple[Segment, ...]) -> int | None:
@@ -86,9 +63,13 @@ def common_shift(grain: str, parts: tuple[Segment, ...]) -> int | None:
     Cells that have it are plain intervals, and every local bucket that is coarser is made of whole ones.
     """
     length = FIXED[grain]
+    if not parts:
+        return 0
     shift = -parts[0].offset % length
     aligned = all((part.offset + shift) % length == 0 for part in parts)
-    return shift if aligned and all((part.start - shift) % length == 0 for part in parts[1:]) else None
+    # Where a stretch begins no clock was changed.
+    changes = [part.start for before, part in pairwise(parts) if before.end == part.start]
+    return shift if aligned and all((change - shift) % length == 0 for change in changes) else None
 
 
 def next_boundary(instant: int, grain: str, zone: str, shift: int = 0) -> int:
@@ -160,28 +141,6 @@ def read_instant(text: str, zone: str) -> int:
         return _micros(moment)
     except OverflowError:
         raise UsageError(f"{text!r} is out of range", fix="Use years 1 to 9999") from None
-
-
-def _shifted(time: str, offset: int) -> str:
-    return time if not offset else f"({time} + INTERVAL '{offset // SECOND} seconds')"
-
-
-def _floored(time: str, grain: str, offset: int) -> str:
-    if not offset:
-        return f"date_trunc('{grain}', {time})"
-    return f"(date_trunc('{grain}', {_shifted(time, offset)}) - INTERVAL '{offset // SECOND} seconds')"
-
-
-def _by_segment(time: str, parts: tuple[Segment, ...], value: object) -> str:
-    assert callable(value)
-    texts = [value(part) for part in parts]
-    if len(set(texts)) == 1:
-        return str(texts[0])
-    tests = " ".join(
-        f"WHEN {time} < TIMESTAMP '{to_iso(part.end)}' THEN {text}"
-        for part, text in zip(parts[:-1], texts[:-1], strict=True)
-    )
-    return f"CASE {tests} ELSE {texts[-1]} END"
 
 
 def _clean_start(day: date, zone: str) -> int | None:

@@ -6,13 +6,14 @@ other rows and finished by `mercury.summaries`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mercury.expressions import Expression, duckdb_process, evaluate
+from mercury.expressions import Expression, duckdb_process
 from mercury.summaries import SCALARS, Summary, SummarySpec
 from mercury.summaries.aggregates import Kept
 from mercury.summaries.engines.sql import fitted
@@ -21,8 +22,16 @@ KEY = "mercury_key_"
 """How the columns are called inside a statement, so that no name of a user can be taken for one."""
 
 
+@dataclass(frozen=True)
+class CellKey:
+    """A group of a query: a key column of the cells, or ``of`` that column's values."""
+
+    column: str
+    of: Callable[[pa.Array], pa.Array] | None = None
+
+
 def coarsened(
-    spec: SummarySpec, schema: pa.Schema, cells: Mapping[str, pa.Table], keys: Mapping[str, str], where: str | None
+    spec: SummarySpec, schema: pa.Schema, cells: Mapping[str, pa.Table], keys: Mapping[str, CellKey], where: str | None
 ) -> Summary:
     """The state of a spec from finer cells.
 
@@ -31,7 +40,7 @@ def coarsened(
     spec : of the query: its keys and leaves.
     schema : of the source's rows, which decides the types of the state.
     cells : tables of a finer state that has at least these leaves.
-    keys : key of the spec to a key column of the cells, or to an expression over one of them.
+    keys : key of the spec to what it is of the cells.
     where : condition on the key columns of the cells.
 
     Raises `DataError` for a sum that does not fit 64 bits.
@@ -51,24 +60,22 @@ def coarsened(
     return Summary(spec, tables)
 
 
-def _groups(cursor: duckdb.DuckDBPyConnection, held: pa.Table, keys: Mapping[str, str]) -> tuple[list[str], str]:
+def _groups(cursor: duckdb.DuckDBPyConnection, held: pa.Table, keys: Mapping[str, CellKey]) -> tuple[list[str], str]:
     """SQL of each key, and what they are selected from.
 
-    Many cells share few times, and calendars are dear: the bucket of each time is computed once and joined.
+    Many cells share few times: the bucket of each time is computed once and joined.
     """
     groups, source = [], "mercury_cells"
-    for place, text in enumerate(keys.values()):
-        expression = Expression.parse(text)
-        if expression.tree.op == "column":
-            groups.append(expression.sql("duckdb", held.schema))
+    for place, key in enumerate(keys.values()):
+        if key.of is None:
+            groups.append(_quoted(key.column))
             continue
-        (column,) = expression.columns
-        times = pa.table({column: pc.unique(held[column])})
-        buckets = times.append_column("bucket", evaluate({"bucket": expression}, times).column(0))
-        cursor.register(f"mercury_buckets_{place}", buckets.rename_columns(["mercury_time", "mercury_bucket"]))
+        times = pc.unique(held[key.column])
+        cursor.register(f"mercury_buckets_{place}", pa.table({"mercury_time": times, "mercury_bucket": key.of(times)}))
         groups.append(f"b{place}.mercury_bucket")
         source += (
-            f" JOIN mercury_buckets_{place} AS b{place} ON {_quoted(column)} IS NOT DISTINCT FROM b{place}.mercury_time"
+            f" JOIN mercury_buckets_{place} AS b{place} "
+            f"ON {_quoted(key.column)} IS NOT DISTINCT FROM b{place}.mercury_time"
         )
     return groups, source
 

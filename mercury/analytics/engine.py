@@ -237,13 +237,13 @@ class Planner:
         rollups: Mapping[str, tuple[RollupTable, Coverage | None]],
     ) -> Summary:
         if part.kind != "rollup":
-            return snapshot.summary(plan.spec, [plan.filters, part.condition])
+            return snapshot.summary(plan.spec, [plan.filters, part.condition], plan.keys)
         table, coverage = rollups[str(part.rollup)]
         assert coverage is not None
         where = conjunction([text for text in (query.where, part.condition) if text is not None])
         wanted = [SCALARS, *(name for name, kept in plan.spec.rules.items() if kept.sketch is not None)]
         cells = {name: self._cells.get(table, coverage, name) for name in wanted}
-        return coarsened(plan.spec, snapshot.schema, cells, cell_keys(query, table, coverage), where)
+        return coarsened(plan.spec, snapshot.schema, cells, cell_keys(query, table), where)
 
     def _likely(self, query: Mapping[str, Any]) -> list[str]:
         if not self._models:

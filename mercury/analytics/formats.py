@@ -78,7 +78,14 @@ def to_lines(answer: Answer) -> list[str]:
 
 def column_values(column: pa.ChunkedArray) -> list[Any]:
     """Values that JSON can hold."""
-    return [_value(value) for value in column.to_pylist()]
+    try:
+        values = column.to_pylist()
+    except (OverflowError, ValueError):
+        # A time beyond the year 9999, where Python's end.
+        values = column.cast(pa.string()).to_pylist()
+    if pa.types.is_string(column.type) or pa.types.is_integer(column.type) or pa.types.is_boolean(column.type):
+        return list(values)
+    return [_value(value) for value in values]
 
 
 def _source(answer: Answer) -> dict[str, Any]:

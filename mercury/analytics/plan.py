@@ -10,15 +10,18 @@ metrics, keeps the groups, keeps the filtered dimensions, fine enough, same cale
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 from mercury.analytics import calendars
+from mercury.analytics.buckets import buckets_of, clipped, coarser_days, row_buckets
+from mercury.analytics.coarsening import CellKey
 from mercury.analytics.conditions import conjunction, text_of
 from mercury.analytics.query import MetricQuery
 from mercury.analytics.rollup import Coverage, RollupTable
-from mercury.analytics.source import Snapshot
-from mercury.analytics.tail import Changes, beyond
+from mercury.analytics.source import Keys, Snapshot
+from mercury.analytics.tail import Changes, tails
 from mercury.definitions.analytics import GRAINS
 from mercury.expressions import Expression
 from mercury.summaries import SummarySpec
@@ -87,6 +90,7 @@ class Plan:
     Parameters
     ----------
     spec : the state that every part gives, keyed by the query's groups.
+    keys : these groups of rows.
     parts : what is read.
     filters : the query's condition over rows.
     rollups : rollup to "used", or to why it was not.
@@ -94,6 +98,7 @@ class Plan:
     """
 
     spec: SummarySpec
+    keys: tuple[Keys, ...]
     parts: tuple[Part, ...]
     filters: str | None
     rollups: Mapping[str, str]
@@ -113,12 +118,12 @@ class Plan:
 
 @dataclass
 class Candidate:
-    """A rollup that may be asked, with what is known of it."""
+    """A rollup that may be asked; ``tails`` are conditions on the rows after it, with how many each reads."""
 
     table: RollupTable
     coverage: Coverage | None
     reason: str | None = None
-    tail: int = field(default=0)
+    tails: Sequence[tuple[str, int]] = ()
 
 
 def make_plan(
@@ -130,7 +135,8 @@ def make_plan(
 ) -> Plan:
     """The cheapest plan of a query over a snapshot."""
     model = snapshot.model
-    spec = SummarySpec(_row_keys(query, snapshot), model.leaves(query.metrics), _time_of(query, snapshot))
+    keys = _row_keys(query, snapshot)
+    spec = SummarySpec(keys[0].columns, model.leaves(query.metrics), _time_of(query, snapshot))
     filters = None
     if query.where is not None:
         filters = text_of(Expression.parse(query.where).tree, model.model.dimensions)
@@ -141,7 +147,8 @@ def make_plan(
     for candidate in usable:
         assert candidate.coverage is not None
         if model.is_stream and candidate.coverage.version < snapshot.version:
-            candidate.tail = snapshot.rows_in(snapshot.files(beyond(candidate.coverage.positions)))
+            conditions = tails(candidate.coverage.positions)
+            candidate.tails = [(text, rows) for text in conditions if (rows := snapshot.rows_in(snapshot.files(text)))]
     cover = _Cover(query, snapshot, spec, costs)
     raw = cover.raw(query.start, query.end)
     best = cover.best(query.start, query.end, usable)
@@ -156,7 +163,7 @@ def make_plan(
                 f"another way reads less: {best.cost:,.0f} against "
                 f"{cover.of(query.start, query.end, candidate, usable).cost:,.0f}"
             )  # fmt: skip
-    return Plan(spec, tuple(best.parts), filters, reasons, best.cost, raw.cost)
+    return Plan(spec, keys, tuple(best.parts), filters, reasons, best.cost, raw.cost)
 
 
 @dataclass(frozen=True)
@@ -198,10 +205,10 @@ class _Cover:
         cells, cost = self._cells(coverage, low, high)
         parts = [Part("rollup", low, high, self._cell_condition(candidate, low, high), cells, candidate.table.name)]
         cost += self.costs.part
-        if candidate.tail:
-            condition = conjunction([beyond(coverage.positions), *self._rows_in_cells(low, high, end)])
-            parts.append(Part("tail", low, high, condition, candidate.tail, candidate.table.name))
-            cost += candidate.tail * self.costs.row + self.costs.part
+        for text, rows in candidate.tails:
+            condition = conjunction([text, *self._rows_in_cells(low, high, end)])
+            parts.append(Part("tail", low, high, condition, rows, candidate.table.name))
+            cost += rows * self.costs.row + self.costs.part
         order = calendars.ORDER.index
         finer = [other for other in usable if order(other.table.grain) < order(candidate.table.grain)]
         ends = []
@@ -265,17 +272,16 @@ class _Cover:
         return [text]
 
 
-def cell_keys(query: MetricQuery, table: RollupTable, coverage: Coverage) -> dict[str, str]:
-    """Each group of a query as an expression over the key columns of a rollup's cells."""
+def cell_keys(query: MetricQuery, table: RollupTable) -> dict[str, CellKey]:
+    """Each group of a query from a key column of a rollup's cells."""
     found = {}
     for name in query.by:
-        if name not in GRAINS or name in table.model.dimensions:
-            found[name] = f'"{name}"'
+        if name not in GRAINS:
+            found[name] = CellKey(name)
         elif table.grain in calendars.FIXED:
-            parts = calendars.segments(query.timezone, coverage.low, coverage.high)
-            found[name] = calendars.bucket_expression(f'"{table.grain}"', name, parts)
+            found[name] = CellKey(table.grain, partial(buckets_of, grain=name, zone=query.timezone))
         else:
-            found[name] = calendars.coarser_expression(f'"{table.grain}"', name)
+            found[name] = CellKey(table.grain, partial(coarser_days, grain=name))
     return found
 
 
@@ -300,10 +306,10 @@ def _refusal(candidate: Candidate, query: MetricQuery, snapshot: Snapshot, chang
     for name in sorted(query.filtered):
         if name not in table.rollup.by:
             return f"filter dimension {name!r} is not among its dimensions"
-    return _calendar_refusal(table, coverage, query)
+    return _calendar_refusal(table, coverage, query, snapshot)
 
 
-def _calendar_refusal(table: RollupTable, coverage: Coverage, query: MetricQuery) -> str | None:
+def _calendar_refusal(table: RollupTable, coverage: Coverage, query: MetricQuery, snapshot: Snapshot) -> str | None:
     grain, cell = query.grain, table.grain
     if grain is None:
         return None
@@ -314,25 +320,22 @@ def _calendar_refusal(table: RollupTable, coverage: Coverage, query: MetricQuery
         return None
     if cell not in calendars.FIXED:
         return f"its days are those of {zone}, not of {query.timezone}"
-    parts = calendars.segments(query.timezone, coverage.low, coverage.high + DAY)
+    parts = calendars.clocks(query.timezone, [(low, high + DAY) for low, high in snapshot.stretches])
     if calendars.common_shift(cell, parts) != coverage.shift:
         return f"its cells ({cell} in {zone}) do not fit clocks of {query.timezone}"
     return None
 
 
-def _row_keys(query: MetricQuery, snapshot: Snapshot) -> dict[str, str]:
+def _row_keys(query: MetricQuery, snapshot: Snapshot) -> tuple[Keys, ...]:
     model = snapshot.model
-    keys = {}
-    for name in query.by:
-        if name in model.dimensions:
-            keys[name] = model.model.dimensions[name]
-            continue
-        low, high = snapshot.extent
-        low = low if query.start is None else max(low, query.start)
-        high = high if query.end is None else min(high, query.end)
-        parts = calendars.segments(query.timezone, low, max(low, high))
-        keys[name] = calendars.bucket_expression(model.time, name, parts)
-    return keys
+    columns = {name: model.model.dimensions.get(name, name) for name in query.by}
+    if query.grain is None:
+        return (Keys(columns),)
+    asked = clipped(snapshot.stretches, query.start, query.end)
+    return tuple(
+        Keys(columns | {query.grain: part.sql}, part.condition)
+        for part in row_buckets(model.time, query.grain, query.timezone, asked)
+    )
 
 
 def _time_of(query: MetricQuery, snapshot: Snapshot) -> str | None:

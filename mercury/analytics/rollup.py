@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from mercury.analytics import calendars
+from mercury.analytics.buckets import cell_expression, row_buckets
 from mercury.analytics.conditions import conjunction
 from mercury.analytics.model import ResolvedModel, resolve
-from mercury.analytics.source import Snapshot, Source
-from mercury.analytics.tail import Changes, upto
+from mercury.analytics.source import Keys, Snapshot, Source
+from mercury.analytics.tail import Changes, spans, upto, within
 from mercury.definitions import Project, Rollup, SemanticModel, canonical_json
 from mercury.errors import DefinitionError, NotFoundError, TableNotFoundError, UsageError, did_you_mean
 from mercury.lake import Lake
@@ -53,6 +54,11 @@ _COVERAGE = pa.schema(
         pa.field("tables", pa.string()),  # JSON: table to [version, cells, of these merged]
         pa.field("built_at", pa.timestamp("us", tz="UTC")),
     ]
+)
+
+
+_COVERAGE_IN_NUMBERS = pa.schema(
+    [field.with_type(pa.int64()) if pa.types.is_timestamp(field.type) else field for field in _COVERAGE]
 )
 
 
@@ -114,14 +120,13 @@ class RollupTable:
         """Of its cells."""
         return self.rollup.grain
 
-    def spec(self, low: int, high: int, shift: int) -> SummarySpec:
-        """What is computed of rows whose times are in the range."""
-        zone = self.model.model.timezone
-        bucket = calendars.bucket_expression(self.model.time, self.grain, calendars.segments(zone, low, high))
-        if self.grain in calendars.FIXED:
-            bucket = calendars.cell_expression(self.model.time, self.grain, shift)
+    def keys(self, stretches: Sequence[tuple[int, int]], shift: int) -> list[Keys]:
+        """The cell of a row, for rows whose times are in the stretches."""
         by = {name: self.model.model.dimensions[name] for name in self.rollup.by}
-        return SummarySpec({self.grain: bucket, **by}, self.model.kept(self.rollup), self._time)
+        if self.grain in calendars.FIXED:
+            return [Keys({self.grain: cell_expression(self.model.time, self.grain, shift), **by})]
+        parts = row_buckets(self.model.time, self.grain, self.model.model.timezone, stretches)
+        return [Keys({self.grain: part.sql, **by}, part.condition) for part in parts]
 
     @cached_property
     def stored(self) -> SummarySpec:
@@ -178,7 +183,8 @@ class CoverageReader:
                 return None
         version = self._table.refresh().version
         if version != self._found[0]:
-            rows = self._table.read(version=version).to_pylist()
+            # Times as numbers: a row may be of a year that Python's do not reach.
+            rows = self._table.read(version=version).cast(_COVERAGE_IN_NUMBERS).to_pylist()
             self._found = (version, next((_coverage(row) for row in rows if row["format"] == FORMAT), None))
         return self._found[1]
 
@@ -225,8 +231,7 @@ def _built(chosen: list[RollupTable], snapshot: Snapshot, until: int | None) -> 
     for table in chosen:
         began = time.perf_counter()
         zone = table.model.model.timezone
-        low, high = snapshot.extent
-        shift = _shift(table, low, high)
+        shift = _shift(table, snapshot.stretches)
         end = None if until is None else calendars.last_boundary(until, table.grain, zone, shift)
         last = table.coverage()
         known = last if last is not None and _extends(last, table, snapshot, changes, end, shift) else None
@@ -235,22 +240,19 @@ def _built(chosen: list[RollupTable], snapshot: Snapshot, until: int | None) -> 
             yield Build(table.model.name, table.name, "current", known.cells, snapshot.version, snapshot.epoch,
                         time.perf_counter() - began)  # fmt: skip
             continue
-        conditions = [_covered(snapshot, positions if known is not None else None, end)]
-        if known is not None:
-            conditions.append(f"NOT ({_covered(snapshot, known.positions, known.until)})")
-        found = snapshot.summary(table.spec(low, high, shift), conditions)
-        state = Summary(table.stored, found.tables)
+        state = _state(table, snapshot, positions, known, end, shift)
         tables = _write(table, known, state)
+        low, high = snapshot.extent
         fresh = Coverage(table.digest, snapshot.version, snapshot.epoch, positions, end, shift, low, high, tables)
         _publish(table, fresh)
         yield Build(table.model.name, table.name, how, fresh.cells, snapshot.version, snapshot.epoch,
                     time.perf_counter() - began)  # fmt: skip
 
 
-def _shift(table: RollupTable, low: int, high: int) -> int:
+def _shift(table: RollupTable, stretches: Sequence[tuple[int, int]]) -> int:
     if table.grain not in calendars.FIXED:
         return 0
-    shift = calendars.common_shift(table.grain, calendars.segments(table.model.model.timezone, low, high))
+    shift = calendars.common_shift(table.grain, calendars.clocks(table.model.model.timezone, stretches))
     if shift is None:
         raise DefinitionError(
             f"clocks of {table.model.model.timezone} changed within cells of {table.grain}",
@@ -270,15 +272,38 @@ def _extends(
     return last.until is None if until is None else last.until is not None and last.until <= until
 
 
-def _covered(snapshot: Snapshot, positions: Mapping[int, int] | None, until: int | None) -> str | None:
-    """Condition that a row is in a build of these bounds; it is never NULL."""
-    parts = []
-    if positions is not None and snapshot.model.is_stream:
-        parts.append(upto(positions))
-    if until is not None:
-        time_ = snapshot.model.time
-        parts.append(f"{time_} < TIMESTAMP '{to_iso(until)}' OR {time_} IS NULL")
-    return conjunction(parts) or ("TRUE" if positions is not None else None)
+def _state(
+    table: RollupTable,
+    snapshot: Snapshot,
+    positions: Mapping[int, int],
+    known: Coverage | None,
+    until: int | None,
+    shift: int,
+) -> Summary:
+    """Cells of the rows up to these positions and this time, without those that are in a build already."""
+    keys = table.keys(snapshot.stretches, shift)
+    spec = SummarySpec(keys[0].columns, table.stored.aggregates, table.stored.time)
+    if known is None:
+        found = [snapshot.summary(spec, [_before(table, until)], keys)]
+    else:
+        found = []
+        for span in spans(positions, known.positions):
+            held, after = within(span, positions)
+            _, before = within(span, known.positions)
+            old = conjunction([_upto(table, before), _before(table, known.until) or "TRUE"])
+            conditions = [*held, _upto(table, after), _before(table, until), f"NOT ({old})"]
+            found.append(snapshot.summary(spec, conditions, keys))
+    return Summary(table.stored, merge(found).tables)
+
+
+def _upto(table: RollupTable, positions: Mapping[int, int]) -> str:
+    return upto(positions) if table.model.is_stream else "TRUE"
+
+
+def _before(table: RollupTable, until: int | None) -> str | None:
+    """Condition that a row is of before a time, or of none; it is never NULL."""
+    time_ = table.model.time
+    return None if until is None else f"{time_} < TIMESTAMP '{to_iso(until)}' OR {time_} IS NULL"
 
 
 def _write(table: RollupTable, known: Coverage | None, state: Summary) -> dict[str, tuple[int, int, int]]:
@@ -343,17 +368,15 @@ def _publish(table: RollupTable, coverage: Coverage) -> None:
 
 
 def _coverage(row: Mapping[str, Any]) -> Coverage:
-    from mercury.time import from_datetime
-
     return Coverage(
         row["digest"],
         row["version"],
         row["epoch"],
         {int(partition): offset for partition, offset in json.loads(row["positions"]).items()},
-        None if row["until"] is None else from_datetime(row["until"]),
+        row["until"],
         row["shift"],
-        from_datetime(row["low"]),
-        from_datetime(row["high"]),
+        row["low"],
+        row["high"],
         {name: tuple(part) for name, part in json.loads(row["tables"]).items()},
     )
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mercury.analytics.buckets import joined, stretches_of
 from mercury.analytics.conditions import conjunction
 from mercury.analytics.model import ResolvedModel
 from mercury.errors import SchemaError, TableNotFoundError
@@ -16,13 +18,15 @@ from mercury.expressions import Expression
 from mercury.lake import Lake
 from mercury.summaries import Summary, SummarySpec, empty, merge, partial
 from mercury.tables import Table
-from mercury.time import to_iso
+from mercury.time import DAY, to_iso
 
 PARTITION, OFFSET = "_partition", "_offset"
 """Where a row of a stream lay in its topic; streaming writes both beside the event."""
 
 UNKNOWN = 1_000_000
 """Rows that a file is taken to have whose footer is not at hand."""
+
+YEAR = 366 * DAY
 
 LARGE = 1 << 23
 """Rows of files that are read at once where they pass through memory."""
@@ -35,6 +39,14 @@ class RowGroup:
     rows: int
     low: int | None
     high: int | None
+
+
+@dataclass(frozen=True)
+class Keys:
+    """SQL of the keys of a summary, right for the rows that meet ``condition``; None for all."""
+
+    columns: Mapping[str, str]
+    condition: str | None = None
 
 
 @dataclass(frozen=True)
@@ -82,17 +94,20 @@ class Snapshot:
         return [group for path in self.files() for group in self._groups(path)]
 
     @cached_property
+    def stretches(self) -> list[tuple[int, int]]:
+        """Stretches of time, in order and apart, outside of which there is no row that has a time."""
+        held = [occupied(path, self.model.model.time_column) for path in self.files()]
+        if None not in held:
+            return joined([stretch for file in held if file is not None for stretch in file])
+        time = self.model.time
+        statement = f"SELECT min(t), max(t) FROM (SELECT epoch_us({time}) AS t FROM self) GROUP BY t // {YEAR}"
+        lows, highs = (column.to_pylist() for column in self.table.query(statement, version=self.version).columns)
+        return joined([(low, high) for low, high in zip(lows, highs, strict=True) if low is not None])
+
+    @property
     def extent(self) -> tuple[int, int]:
         """Least and greatest time of all rows; (0, 0) when there are none."""
-        lows, highs = [group.low for group in self.groups], [group.high for group in self.groups]
-        if None in lows or None in highs:
-            time = self.model.time
-            found = self.table.query(f"SELECT min({time}), max({time}) FROM self", version=self.version)
-            lows, highs = ([value.as_py() for value in column.cast(pa.int64())] for column in found.columns)
-        return (
-            min((low for low in lows if low is not None), default=0),
-            max((high for high in highs if high is not None), default=0),
-        )
+        return (self.stretches[0][0], self.stretches[-1][1]) if self.stretches else (0, 0)
 
     def within(self, start: int | None, end: int | None) -> str | None:
         """Condition that a row lies in ``[start, end)``."""
@@ -112,13 +127,21 @@ class Snapshot:
         )
         return {row["p"]: row["o"] for row in found.to_pylist()}
 
-    def summary(self, spec: SummarySpec, conditions: Sequence[str | None]) -> Summary:
+    def summary(self, spec: SummarySpec, conditions: Sequence[str | None], keys: Sequence[Keys] = ()) -> Summary:
         """State of the rows that meet the model's own condition and all of these, as one of a spec without conditions.
+
+        Parameters
+        ----------
+        keys : what the spec's keys are of which rows, if not the same of all.
 
         Files that no such row can be in are not read.
         """
+        parts = [self._part(spec, [*conditions, each.condition], each.columns) for each in keys or [Keys(spec.columns)]]
+        return parts[0] if len(parts) == 1 else merge(parts)
+
+    def _part(self, spec: SummarySpec, conditions: Sequence[str | None], columns: Mapping[str, str]) -> Summary:
         where = conjunction([part for part in (self.model.model.where, *conditions) if part is not None])
-        narrowed = SummarySpec(spec.columns, spec.aggregates, spec.time, where)
+        narrowed = SummarySpec(columns, spec.aggregates, spec.time, where)
         try:
             files = self.files(where)
             if not files:
@@ -131,7 +154,7 @@ class Snapshot:
             return self._in_memory(spec, narrowed, where)
 
     def _in_memory(self, spec: SummarySpec, narrowed: SummarySpec, where: str | None) -> Summary:
-        texts = [*spec.columns.values(), *(spec.argument(part) for part in spec.aggregates.values())]
+        texts = [*narrowed.columns.values(), *(spec.argument(part) for part in spec.aggregates.values())]
         texts += [text for text in (spec.time, where) if text is not None]
         used = frozenset().union(*(Expression.parse(text).columns for text in texts))
         columns = [name for name in self.schema.names if name in used] or self.schema.names[:1]
@@ -195,8 +218,33 @@ def row_groups(path: str, time: str) -> tuple[RowGroup, ...]:
         low = high = None
         if time in names:
             statistics = group.column(names.index(time)).statistics
-            if statistics is not None and statistics.has_min_max:
-                bounds = pa.array([statistics.min, statistics.max]).cast(pa.timestamp("us", tz="UTC")).cast(pa.int64())
-                low, high = bounds.to_pylist()
+            if statistics is not None and statistics.has_min_max and _in_microseconds(statistics):
+                # Not as times of Python, which end in the year 9999.
+                low, high = statistics.min_raw, statistics.max_raw
         found.append(RowGroup(group.num_rows, low, high))
     return tuple(found)
+
+
+@lru_cache(maxsize=16_384)
+def occupied(path: str, time: str) -> tuple[tuple[int, int], ...] | None:
+    """Stretches of time that hold the rows of a file; None where its footer is not at hand.
+
+    A group of rows that spans years is looked into: one row with a wrong year shall not stand for all before it.
+    """
+    if "://" in path:
+        return None
+    found = []
+    for number, group in enumerate(row_groups(path, time)):
+        if group.low is not None and group.high is not None and group.high - group.low <= YEAR:
+            found.append((group.low, group.high))
+            continue
+        with pq.ParquetFile(path) as file:
+            if time not in file.schema_arrow.names:
+                continue
+            column = file.read_row_group(number, columns=[time]).column(0).drop_null()
+        found += stretches_of(column.cast(pa.timestamp("us", tz="UTC"), safe=False).cast(pa.int64()).to_numpy())
+    return tuple(found)
+
+
+def _in_microseconds(statistics: Any) -> bool:
+    return statistics.physical_type == "INT64" and '"microseconds"' in statistics.logical_type.to_json()

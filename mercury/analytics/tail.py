@@ -12,12 +12,46 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import pairwise
 
+from mercury.analytics.conditions import conjunction
 from mercury.analytics.source import OFFSET, PARTITION, Snapshot
 from mercury.errors import NotFoundError
 from mercury.tables import Commit, Table
 
 HARMLESS = frozenset({"OPTIMIZE", "VACUUM START", "VACUUM END", "SET TBLPROPERTIES", "CREATE TABLE", "ADD FEATURE"})
 """Operations that leave all rows as they are."""
+
+
+MOST = 75
+"""Partitions that one condition names, since the length of an expression is limited."""
+
+
+def spans(*positions: Mapping[int, int]) -> list[tuple[int | None, int | None]]:
+    """Ranges ``[first, end)`` of partitions that together hold all, each with few that are named; None for no bound."""
+    known = sorted(set().union(*positions))
+    cuts = known[MOST::MOST]
+    return list(zip([None, *cuts], [*cuts, None], strict=True))
+
+
+def within(span: tuple[int | None, int | None], positions: Mapping[int, int]) -> tuple[list[str], dict[int, int]]:
+    """Conditions that a row's partition is in a span, and those of the positions that are."""
+    first, end = span
+    parts = [] if first is None else [f"{PARTITION} >= {first}"]
+    parts += [] if end is None else [f"{PARTITION} < {end}"]
+    held = {
+        partition: offset
+        for partition, offset in positions.items()
+        if (first is None or partition >= first) and (end is None or partition < end)
+    }
+    return parts, held
+
+
+def tails(positions: Mapping[int, int]) -> list[str]:
+    """Conditions, no two of which a row meets, that a row came after these offsets."""
+    found = []
+    for span in spans(positions):
+        parts, held = within(span, positions)
+        found.append(conjunction([*parts, beyond(held)]) or "TRUE")
+    return found
 
 
 def beyond(positions: Mapping[int, int]) -> str:

@@ -169,8 +169,12 @@ def _statistics(metadata: pq.FileMetaData, schema: pa.Schema, indexed: set[str])
         filled = [part for part in parts if part.num_values]
         if not filled or not all(part.has_min_max for part in filled):
             continue
-        low, high = min(part.min for part in filled), max(part.max for part in filled)
-        least, greatest = _bound(low, schema.field(name).type, False), _bound(high, schema.field(name).type, True)
+        try:
+            low, high = min(part.min for part in filled), max(part.max for part in filled)
+            least, greatest = _bound(low, schema.field(name).type, False), _bound(high, schema.field(name).type, True)
+        except (OverflowError, ValueError):
+            # Beyond the year 9999, where Python's times end.
+            continue
         if least is not None:
             lows[name] = least
         if greatest is not None:

@@ -76,6 +76,21 @@ def test_rows_after_the_build_come_from_the_tail_and_answers_say_the_epoch(setti
     assert (tail["kind"], tail["reads"]) == ("tail", ROWS.num_rows - 3000)
 
 
+def test_topics_of_hundreds_of_partitions_are_followed(settings: Settings) -> None:
+    feed = Feed(settings, partitions=300)
+    feed.commit(ROWS.slice(0, 2000))
+    build_rollups(project, settings, "air", "daily")
+    feed.offsets[900] = 0
+    feed.commit(ROWS.slice(2000, 700))
+    feed.compact()
+    check(settings, ROWS.slice(0, 2700), "flights, planes by day", "rollup daily + live tail")
+    (built,) = build_rollups(project, settings, "air", "daily")
+    feed.commit(ROWS.slice(2700))
+
+    assert built.how == "added"
+    check(settings, ROWS, "flights, planes, spread by day, carrier", "rollup daily + live tail")
+
+
 def test_what_lies_beyond_offsets_is_told_for_known_new_and_left_out_partitions() -> None:
     rows = pa.table({"_partition": [0, 0, 1, 2, 3, 3, 7], "_offset": [4, 5, 99, 0, 1, 2, 0]})
 

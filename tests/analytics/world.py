@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -128,21 +128,30 @@ def random_events(seed: int, count: int, start: str, end: str) -> pa.Table:
     )
 
 
+def at_times(rows: pa.Table, times: Mapping[int, int | None]) -> pa.Table:
+    """The same events, but for the times (microseconds) of some rows by their place."""
+    instants = rows["ts"].cast(pa.int64()).to_pylist()
+    for place, instant in times.items():
+        instants[place] = instant
+    moved = pa.array(instants, pa.int64()).cast(pa.timestamp("us", tz="UTC"))
+    return rows.set_column(rows.column_names.index("ts"), "ts", moved)
+
+
 class Feed:
     """Commits epochs of events to the stream's table by streaming's own sink."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, partitions: int = 2) -> None:
         self.uri = Lake(settings.lake).stream_rows("events")
         self._sink = DeltaSink(Lake(settings.lake), "events")
-        self.offsets = {0: 0, 1: 0}
+        self.offsets = dict.fromkeys(range(partitions), 0)
         self.epoch = -1
 
     def commit(self, rows: pa.Table) -> int:
-        """One epoch of rows, spread over two partitions; its number."""
+        """One epoch of rows, spread over the partitions; its number."""
         self.epoch += 1
-        partition = np.arange(rows.num_rows) % 2
+        partition = np.arange(rows.num_rows) % len(self.offsets)
         offset = np.empty(rows.num_rows, np.int64)
-        for number in (0, 1):
+        for number in self.offsets:
             held = partition == number
             offset[held] = self.offsets[number] + np.arange(held.sum())
             self.offsets[number] += int(held.sum())
@@ -200,7 +209,8 @@ class Oracle:
             # Not date_trunc: of the two hours on the night that clocks go back it makes one.
             length = {"minute": MINUTE, "hour": HOUR}[name]
             local = "epoch_us(ts) + 1000000 * CAST(date_part('timezone', ts) AS BIGINT)"
-            return f"epoch_us(ts) - ({local}) % {length}"
+            # Before 1970 DuckDB's remainder is negative.
+            return f"epoch_us(ts) - (({local}) % {length} + {length}) % {length}"
         return f"CAST(date_trunc('{name}', ts) AS DATE)"
 
 
