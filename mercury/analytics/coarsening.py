@@ -1,4 +1,7 @@
-"""Cells of a rollup merged into the groups of a query, by DuckDB: the merge rules of summaries, as SQL.
+"""Cells of a rollup merged into the groups of a query, by the merge rules of summaries themselves.
+
+Cells are held with their keys as numbers of a dictionary: few days, carriers or bins occur in many cells. Buckets of
+time and conditions are computed for the few values, and cells are grouped by the numbers.
 
 State in, state out: what comes out is the state that the rows themselves would have given, to be merged with that of
 other rows and finished by `mercury.summaries`.
@@ -6,20 +9,16 @@ other rows and finished by `mercury.summaries`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import duckdb
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from mercury.expressions import Expression, duckdb_process
-from mercury.summaries import SCALARS, Summary, SummarySpec
-from mercury.summaries.aggregates import Kept
+from mercury.analytics.conditions import conjunction, conjuncts, text_of
+from mercury.expressions import Expression, evaluate
+from mercury.summaries import SCALARS, Summary, SummarySpec, merge
 from mercury.summaries.engines.sql import fitted
-
-KEY = "mercury_key_"
-"""How the columns are called inside a statement, so that no name of a user can be taken for one."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +27,13 @@ class CellKey:
 
     column: str
     of: Callable[[pa.Array], pa.Array] | None = None
+
+
+def encoded(cells: pa.Table, keys: int) -> pa.Table:
+    """Cells with their first columns, so many, as numbers of a dictionary, in which null has a number as well."""
+    columns = [column.combine_chunks() for column in cells.columns]
+    columns[:keys] = [column.dictionary_encode(null_encoding="encode") for column in columns[:keys]]
+    return pa.table(columns, names=cells.column_names)
 
 
 def coarsened(
@@ -39,7 +45,7 @@ def coarsened(
     ----------
     spec : of the query: its keys and leaves.
     schema : of the source's rows, which decides the types of the state.
-    cells : tables of a finer state that has at least these leaves.
+    cells : `encoded` tables of a finer state that has at least these leaves.
     keys : key of the spec to what it is of the cells.
     where : condition on the key columns of the cells.
 
@@ -47,102 +53,55 @@ def coarsened(
     """
     states = spec.state_schema(schema)
     tables = {}
-    with duckdb_process.cursor(threads=1, enable_external_access=False) as cursor:
-        for name, state in states.items():
-            held = cells[name]
-            cursor.register("mercury_cells", held)
-            groups, source = _groups(cursor, held, keys)
-            statement = _statement(name, spec, held.schema, groups, source, where)
-            if statement is None:
-                tables[name] = state.empty_table()
-                continue
-            tables[name] = fitted(cursor.sql(statement).to_arrow_table(), state)
-    return Summary(spec, tables)
+    for name, state in states.items():
+        held = cells[name]
+        sketch = spec.rules[name].sketch if name != SCALARS else None
+        values = state.names[len(keys) :] if sketch is None else [sketch.cell.name, sketch.value.name]
+        columns = {key: _key(held[part.column], part) for key, part in keys.items()}
+        columns |= {value: _only_chunk(held[value]) for value in values}
+        if where is not None:
+            chosen = pa.array(_chosen(held, where))
+            columns = {key: column.filter(chosen) for key, column in columns.items()}
+        tables[name] = pa.table(columns)
+    merged = merge([Summary(spec, tables)])
+    return Summary(spec, {name: fitted(merged.tables[name], state) for name, state in states.items()})
 
 
-def _groups(cursor: duckdb.DuckDBPyConnection, held: pa.Table, keys: Mapping[str, CellKey]) -> tuple[list[str], str]:
-    """SQL of each key, and what they are selected from.
-
-    Many cells share few times: the bucket of each time is computed once and joined.
-    """
-    groups, source = [], "mercury_cells"
-    for place, key in enumerate(keys.values()):
-        if key.of is None:
-            groups.append(_quoted(key.column))
-            continue
-        times = pc.unique(held[key.column])
-        cursor.register(f"mercury_buckets_{place}", pa.table({"mercury_time": times, "mercury_bucket": key.of(times)}))
-        groups.append(f"b{place}.mercury_bucket")
-        source += (
-            f" JOIN mercury_buckets_{place} AS b{place} "
-            f"ON {_quoted(key.column)} IS NOT DISTINCT FROM b{place}.mercury_time"
-        )
-    return groups, source
+def _key(column: pa.ChunkedArray, key: CellKey) -> pa.Array:
+    held = _only_chunk(column)
+    if key.of is None:
+        return held
+    few = key.of(held.dictionary).dictionary_encode(null_encoding="encode")
+    return pa.DictionaryArray.from_arrays(few.indices.take(held.indices), few.dictionary)
 
 
-def _statement(
-    name: str, spec: SummarySpec, held: pa.Schema, keys: Sequence[str], source: str, where: str | None
-) -> str | None:
-    listed = [f"{text} AS {KEY}{place}" for place, text in enumerate(keys)]
-    by = [f"{KEY}{place}" for place in range(len(keys))]
-    filtered = "" if where is None else f" WHERE {Expression.parse(where).sql('duckdb', held)}"
-    if name != SCALARS:
-        sketch = spec.rules[name].sketch
-        assert sketch is not None
-        listed += [f"{_quoted(sketch.cell.name)} AS c", f"{_quoted(sketch.value.name)} AS v"]
-        return (
-            f"SELECT {', '.join([*by, 'c'])}, {sketch.rule}(v) AS s FROM "
-            f"(SELECT {', '.join(listed)} FROM {source}{filtered}) GROUP BY {', '.join([*by, 'c'])}"
-        )
-    columns = [column.name for kept in spec.rules.values() for column in kept.scalars]
-    places = {column: f"s{place}" for place, column in enumerate(columns)}
-    listed += [f"{_quoted(column)} AS {place}" for column, place in places.items()]
-    if not listed:
-        return None
-    means = _means(spec, places, by)
-    inner = f"SELECT {', '.join(listed)} FROM {source}{filtered}"
-    if means:
-        inner = f"SELECT *, {', '.join(means)} FROM ({inner})"
-    merged = [text for kept in spec.rules.values() for text in _merged(kept, places)]
-    grouped = f"GROUP BY {', '.join(by)}" if by else "HAVING count(*) > 0"
-    return f"SELECT {', '.join([*by, *merged])} FROM ({inner}) {grouped}"
-
-
-def _means(spec: SummarySpec, places: Mapping[str, str], by: Sequence[str]) -> list[str]:
-    """The common mean of a group beside each cell, which Chan's formula needs before squares can be added."""
-    over = f"OVER (PARTITION BY {', '.join(by)})" if by else "OVER ()"
-    found = []
-    for kept in spec.rules.values():
-        if kept.scalars and kept.scalars[0].rule == "moments":
-            n, mean, _ = (places[column.name] for column in kept.scalars)
-            found.append(f"sum({n} * {mean}) {over} / nullif(sum({n}) {over}, 0) AS m_{n}")
-    return found
-
-
-def _merged(kept: Kept, places: Mapping[str, str]) -> list[str]:
-    if not kept.scalars:
-        return []
-    rule = kept.scalars[0].rule
-    if rule == "moments":
-        n, mean, squares = (places[column.name] for column in kept.scalars)
-        apart = f"CASE WHEN {n} = 0 THEN 0e0 ELSE {squares} + {n} * ({mean} - m_{n}) * ({mean} - m_{n}) END"
-        return [f"sum({n})", f"coalesce(any_value(m_{n}), 0e0)", f"sum({apart})"]
-    if rule in ("earliest", "latest"):
-        at, value = (places[column.name] for column in kept.scalars)
-        best = "min" if rule == "earliest" else "max"
-        pair = f"{best}(CASE WHEN {at} IS NOT NULL THEN struct_pack(at := {at}, value := {value}) END)"
-        return [f"({pair}).at", f"({pair}).value"]
-    out = []
-    for column in kept.scalars:
-        place = places[column.name]
-        if column.rule == "sum" and pa.types.is_floating(column.type):
-            # A compensated sum makes NaN of an infinity.
-            finite = f"abs(sum({place})) <= 1.7976931348623157e308"
-            out.append(f"CASE WHEN {finite} THEN fsum({place}) ELSE sum({place}) END")
+def _chosen(cells: pa.Table, where: str) -> np.ndarray:
+    """Whether each cell meets a condition: what it says of one column is computed once for each value there is."""
+    by_columns: dict[tuple[str, ...], list[str]] = {}
+    for part in conjuncts(Expression.parse(where).tree):
+        text = text_of(part)
+        by_columns.setdefault(tuple(sorted(Expression.parse(text).columns)), []).append(text)
+    chosen = np.ones(cells.num_rows, bool)
+    for columns, texts in by_columns.items():
+        condition = conjunction(texts) or "TRUE"
+        if len(columns) == 1:
+            held = _only_chunk(cells[columns[0]])
+            few = _holds(condition, pa.table({columns[0]: held.dictionary}))
+            chosen &= few[held.indices.to_numpy(zero_copy_only=False)]
         else:
-            out.append(f"{column.rule}({place})")
-    return out
+            chosen &= _holds(condition, cells.select(columns or cells.column_names[:1]))
+    return chosen
 
 
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+def _holds(condition: str, rows: pa.Table) -> np.ndarray:
+    plain = pa.table(
+        [column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column for column in rows],
+        names=rows.column_names,
+    )
+    found = evaluate({"holds": condition}, plain).column(0).fill_null(False)
+    return np.asarray(found.to_numpy())
+
+
+def _only_chunk(column: pa.ChunkedArray) -> pa.Array:
+    (held,) = column.chunks
+    return held

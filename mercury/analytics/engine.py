@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mercury.analytics.coarsening import coarsened
+from mercury.analytics.coarsening import coarsened, encoded
 from mercury.analytics.conditions import conjunction
 from mercury.analytics.model import ResolvedModel, resolve
-from mercury.analytics.plan import MEASURED, Costs, Part, Plan, cell_keys, make_plan
+from mercury.analytics.plan import MEASURED, Candidate, Costs, Part, Plan, candidates, cell_keys, make_plan
 from mercury.analytics.query import MetricQuery, parse_query
 from mercury.analytics.rollup import Coverage, CoverageReader, RollupTable, rollups_of
 from mercury.analytics.source import Snapshot, Source
@@ -184,11 +184,11 @@ class Planner:
 
             return private_answer(asked, resolved, self.settings, principal)
         snapshot = self._source(resolved).snapshot()
-        rollups = [(table, self._coverage(table)) for table in self._rollups[resolved.name]]
+        rollups = candidates(asked, self._rollups[resolved.name], self._coverage)
         key = (
             repr(asked),
             snapshot.version,
-            tuple(sorted(coverage.tables.items()) if coverage else None for _, coverage in rollups),
+            tuple(sorted(each.coverage.tables.items()) if each.coverage else None for each in rollups),
         )
         with self._lock:
             known = self._answers.get(repr(key))
@@ -207,11 +207,9 @@ class Planner:
         """The newest version of a model's source: another one means that answers may be others."""
         return self._source(self.model(model)).snapshot().version
 
-    def _answer(
-        self, query: MetricQuery, snapshot: Snapshot, rollups: list[tuple[RollupTable, Coverage | None]]
-    ) -> Answer:
+    def _answer(self, query: MetricQuery, snapshot: Snapshot, rollups: list[Candidate]) -> Answer:
         plan = make_plan(query, snapshot, rollups, self._changes, self.costs)
-        found = {table.name: (table, coverage) for table, coverage in rollups}
+        found = {each.table.name: (each.table, each.coverage) for each in rollups}
         states = [self._state(part, plan, query, snapshot, found) for part in plan.parts]
         state = states[0] if len(states) == 1 else merge(states) if states else empty(plan.spec, snapshot.schema)
         table, truncated = shaped(finish(state), query, snapshot.model)
@@ -319,19 +317,10 @@ class _Cells:
             if key in self._held:
                 self._held.move_to_end(key)
                 return self._held[key]
-        cells = _encoded(table.cells(coverage, name))
+        # All columns but the values are keys of the cells.
+        cells = encoded(table.cells(coverage, name), 1 + len(table.rollup.by) + (name != SCALARS))
         with self._lock:
             self._held[key] = cells
             while sum(part.nbytes for part in self._held.values()) > self._limit and len(self._held) > 1:
                 self._held.popitem(last=False)
         return cells
-
-
-def _encoded(cells: pa.Table) -> pa.Table:
-    """Texts as numbers of a dictionary: less memory, and groups are found faster."""
-    texts = [pa.types.is_string(field.type) for field in cells.schema]
-    columns = [
-        column.combine_chunks().dictionary_encode() if is_text else column
-        for column, is_text in zip(cells.columns, texts, strict=True)
-    ]
-    return pa.table(columns, names=cells.column_names)

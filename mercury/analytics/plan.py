@@ -3,13 +3,13 @@
 A range of time is covered by the whole cells of one rollup, by the rows of a stream that came after it was built, and
 at both ends by finer rollups or raw rows. Raw rows alone are always a candidate. Cost is what must be read.
 
-A rollup is passed over at its first failed check, in this order: built, of this definition, source only grew, keeps the
-metrics, keeps the groups, keeps the filtered dimensions, fine enough, same calendar, whole cells in the range.
+A rollup is passed over at its first failed check, in this order: keeps the metrics, keeps the groups, keeps the
+filtered dimensions, fine enough, built, of this definition, source only grew, same calendar, whole cells in the range.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -126,24 +126,34 @@ class Candidate:
     tails: Sequence[tuple[str, int]] = ()
 
 
+def candidates(
+    query: MetricQuery, tables: Sequence[RollupTable], coverage: Callable[[RollupTable], Coverage | None]
+) -> list[Candidate]:
+    """The rollups of a model; how far one reaches is only looked up where its definition may serve the query."""
+    found = []
+    for table in tables:
+        reason = _misfit(table, query)
+        found.append(Candidate(table, coverage(table) if reason is None else None, reason))
+    return found
+
+
 def make_plan(
     query: MetricQuery,
     snapshot: Snapshot,
-    rollups: Sequence[tuple[RollupTable, Coverage | None]],
+    rollups: Sequence[Candidate],
     changes: Changes,
     costs: Costs = MEASURED,
 ) -> Plan:
-    """The cheapest plan of a query over a snapshot."""
+    """The cheapest plan of a query over a snapshot, with the rollups as `candidates` found them."""
     model = snapshot.model
     keys = _row_keys(query, snapshot)
     spec = SummarySpec(keys[0].columns, model.leaves(query.metrics), _time_of(query, snapshot))
     filters = None
     if query.where is not None:
         filters = text_of(Expression.parse(query.where).tree, model.model.dimensions)
-    candidates = [Candidate(table, coverage) for table, coverage in rollups]
-    for candidate in candidates:
-        candidate.reason = _refusal(candidate, query, snapshot, changes)
-    usable = [candidate for candidate in candidates if candidate.reason is None]
+    for candidate in rollups:
+        candidate.reason = candidate.reason or _refusal(candidate, query, snapshot, changes)
+    usable = [candidate for candidate in rollups if candidate.reason is None]
     for candidate in usable:
         assert candidate.coverage is not None
         if model.is_stream and candidate.coverage.version < snapshot.version:
@@ -154,7 +164,7 @@ def make_plan(
     best = cover.best(query.start, query.end, usable)
     used = {part.rollup for part in best.parts if part.kind == "rollup"}
     reasons = {}
-    for candidate in candidates:
+    for candidate in rollups:
         name = candidate.table.name
         if name in used:
             reasons[name] = "used"
@@ -285,19 +295,10 @@ def cell_keys(query: MetricQuery, table: RollupTable) -> dict[str, CellKey]:
     return found
 
 
-def _refusal(candidate: Candidate, query: MetricQuery, snapshot: Snapshot, changes: Changes) -> str | None:
-    """The first check that a rollup fails."""
-    table, coverage = candidate.table, candidate.coverage
-    if coverage is None:
-        return "it is not built; run mercury rollups build"
-    if coverage.digest != table.digest:
-        return "it was built from another definition; build it again"
-    stale = changes.since(snapshot, coverage.version)
-    if stale is not None:
-        return f"{stale}; build it again"
-    kept = table.model.kept(table.rollup)
+def _misfit(table: RollupTable, query: MetricQuery) -> str | None:
+    """The first check that a rollup's definition fails."""
     for name, leaf in table.model.leaves(query.metrics).items():
-        if name not in kept:
+        if name not in table.kept:
             hint = f", an exact distinct count of {leaf.of}" if leaf.kind == "CountDistinct" else ""
             return f"it does not keep metric {name!r}{hint}"
     for name in query.by:
@@ -306,6 +307,21 @@ def _refusal(candidate: Candidate, query: MetricQuery, snapshot: Snapshot, chang
     for name in sorted(query.filtered):
         if name not in table.rollup.by:
             return f"filter dimension {name!r} is not among its dimensions"
+    if query.grain is not None and calendars.ORDER.index(query.grain) < calendars.ORDER.index(table.grain):
+        return f"its cells ({table.grain}) are coarser than {query.grain}"
+    return None
+
+
+def _refusal(candidate: Candidate, query: MetricQuery, snapshot: Snapshot, changes: Changes) -> str | None:
+    """The first check that what was built of a rollup fails."""
+    table, coverage = candidate.table, candidate.coverage
+    if coverage is None:
+        return "it is not built; run mercury rollups build"
+    if coverage.digest != table.digest:
+        return "it was built from another definition; build it again"
+    stale = changes.since(snapshot, coverage.version)
+    if stale is not None:
+        return f"{stale}; build it again"
     return _calendar_refusal(table, coverage, query, snapshot)
 
 
@@ -313,8 +329,6 @@ def _calendar_refusal(table: RollupTable, coverage: Coverage, query: MetricQuery
     grain, cell = query.grain, table.grain
     if grain is None:
         return None
-    if calendars.ORDER.index(grain) < calendars.ORDER.index(cell):
-        return f"its cells ({cell}) are coarser than {grain}"
     zone = table.model.model.timezone
     if query.timezone == zone:
         return None

@@ -24,7 +24,7 @@ from mercury.analytics.conditions import conjunction
 from mercury.analytics.model import ResolvedModel, resolve
 from mercury.analytics.source import Keys, Snapshot, Source
 from mercury.analytics.tail import Changes, spans, upto, within
-from mercury.definitions import Project, Rollup, SemanticModel, canonical_json
+from mercury.definitions import Aggregate, Project, Rollup, SemanticModel, canonical_json
 from mercury.errors import DefinitionError, NotFoundError, TableNotFoundError, UsageError, did_you_mean
 from mercury.lake import Lake
 from mercury.summaries import SCALARS, Summary, SummarySpec, merge
@@ -131,7 +131,7 @@ class RollupTable:
     @cached_property
     def stored(self) -> SummarySpec:
         """The same over its own cells: what merges with what."""
-        return SummarySpec([self.grain, *self.rollup.by], self.model.kept(self.rollup), self._time)
+        return SummarySpec([self.grain, *self.rollup.by], self.kept, self._time)
 
     def address(self, name: str) -> str:
         """Of one table of the state; another definition has other tables."""
@@ -152,9 +152,14 @@ class RollupTable:
         }
         return hashlib.sha256(canonical_json(content)).hexdigest()[:16]
 
+    @cached_property
+    def kept(self) -> dict[str, Aggregate]:
+        """The leaves that it keeps."""
+        return self.model.kept(self.rollup)
+
     @property
     def _time(self) -> str | None:
-        ordered = any(part.kind in ("First", "Last") for part in self.model.kept(self.rollup).values())
+        ordered = any(part.kind in ("First", "Last") for part in self.kept.values())
         return self.model.time if ordered else None
 
     def coverage(self) -> Coverage | None:

@@ -392,6 +392,8 @@ class Table:
             return self.refresh()._delta
         if version is not None and as_of is not None:
             raise NotFoundError("a version and a time were given", where=self.uri, fix="Give one of them")
+        if version is not None and version == self.version:
+            return self._delta
         with translated(self.uri):
             if version is not None:
                 latest = self.refresh().version

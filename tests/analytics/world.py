@@ -149,7 +149,7 @@ class Feed:
     def commit(self, rows: pa.Table) -> int:
         """One epoch of rows, spread over the partitions; its number."""
         self.epoch += 1
-        partition = np.arange(rows.num_rows) % len(self.offsets)
+        partition = np.array(list(self.offsets))[np.arange(rows.num_rows) % len(self.offsets)]
         offset = np.empty(rows.num_rows, np.int64)
         for number in self.offsets:
             held = partition == number

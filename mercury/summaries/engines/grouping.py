@@ -64,7 +64,10 @@ def row_order(columns: Sequence[pa.ChunkedArray | pa.Array]) -> np.ndarray:
 
 def plain(column: pa.ChunkedArray | pa.Array) -> pa.Array:
     """One chunk, floats with one NaN and one zero."""
-    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    array = column
+    if isinstance(column, pa.ChunkedArray):
+        # Combining copies even a single chunk of dictionary values.
+        array = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
     if pa.types.is_floating(array.type):
         values = array.to_numpy(zero_copy_only=False) + 0.0
         values[np.isnan(values)] = np.nan
@@ -95,6 +98,9 @@ def _integers(array: pa.Array) -> np.ndarray | None:
 
 def _codes(array: pa.Array) -> Coded:
     """Equal int64 for equal values, from 0, and how many there may be; the array is plain and not empty."""
+    if pa.types.is_dictionary(array.type) and not array.null_count:
+        # No value comes twice in a dictionary, and null is one of them.
+        return array.indices.to_numpy(zero_copy_only=False).astype(np.int64), len(array.dictionary)
     if not array.null_count:
         integers = _integers(array)
         if integers is not None:
