@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from mercury.analytics.conditions import conjunction, conjuncts, text_of
 from mercury.expressions import Expression, evaluate
@@ -29,6 +30,15 @@ class CellKey:
     of: Callable[[pa.Array], pa.Array] | None = None
 
 
+@dataclass(frozen=True)
+class CellRange:
+    """The cells whose ``column`` lies in ``[low, high)``; None for no bound, and null lies in no range."""
+
+    column: str
+    low: pa.Scalar | None
+    high: pa.Scalar | None
+
+
 def encoded(cells: pa.Table, keys: int) -> pa.Table:
     """Cells with their first columns, so many, as numbers of a dictionary, in which null has a number as well."""
     columns = [column.combine_chunks() for column in cells.columns]
@@ -37,7 +47,12 @@ def encoded(cells: pa.Table, keys: int) -> pa.Table:
 
 
 def coarsened(
-    spec: SummarySpec, schema: pa.Schema, cells: Mapping[str, pa.Table], keys: Mapping[str, CellKey], where: str | None
+    spec: SummarySpec,
+    schema: pa.Schema,
+    cells: Mapping[str, pa.Table],
+    keys: Mapping[str, CellKey],
+    where: str | None,
+    times: CellRange | None,
 ) -> Summary:
     """The state of a spec from finer cells.
 
@@ -48,6 +63,7 @@ def coarsened(
     cells : `encoded` tables of a finer state that has at least these leaves.
     keys : key of the spec to what it is of the cells.
     where : condition on the key columns of the cells.
+    times : the cells to take; None for all.
 
     Raises `DataError` for a sum that does not fit 64 bits.
     """
@@ -59,8 +75,8 @@ def coarsened(
         values = state.names[len(keys) :] if sketch is None else [sketch.cell.name, sketch.value.name]
         columns = {key: _key(held[part.column], part) for key, part in keys.items()}
         columns |= {value: _only_chunk(held[value]) for value in values}
-        if where is not None:
-            chosen = pa.array(_chosen(held, where))
+        if where is not None or times is not None:
+            chosen = pa.array(_chosen(held, where, times))
             columns = {key: column.filter(chosen) for key, column in columns.items()}
         tables[name] = pa.table(columns)
     merged = merge([Summary(spec, tables)])
@@ -75,13 +91,23 @@ def _key(column: pa.ChunkedArray, key: CellKey) -> pa.Array:
     return pa.DictionaryArray.from_arrays(few.indices.take(held.indices), few.dictionary)
 
 
-def _chosen(cells: pa.Table, where: str) -> np.ndarray:
-    """Whether each cell meets a condition: what it says of one column is computed once for each value there is."""
+def _chosen(cells: pa.Table, where: str | None, times: CellRange | None) -> np.ndarray:
+    """Whether each cell is in a range and meets a condition.
+
+    What these say of one column is computed once for each value there is.
+    """
+    chosen = np.ones(cells.num_rows, bool)
+    if times is not None:
+        held = _only_chunk(cells[times.column])
+        few = np.ones(len(held.dictionary), bool)
+        for bound, holds in ((times.low, pc.greater_equal), (times.high, pc.less)):
+            if bound is not None:
+                few &= holds(held.dictionary, bound).fill_null(False).to_numpy(zero_copy_only=False)
+        chosen &= few[held.indices.to_numpy(zero_copy_only=False)]
     by_columns: dict[tuple[str, ...], list[str]] = {}
-    for part in conjuncts(Expression.parse(where).tree):
+    for part in conjuncts(Expression.parse(where).tree) if where is not None else ():
         text = text_of(part)
         by_columns.setdefault(tuple(sorted(Expression.parse(text).columns)), []).append(text)
-    chosen = np.ones(cells.num_rows, bool)
     for columns, texts in by_columns.items():
         condition = conjunction(texts) or "TRUE"
         if len(columns) == 1:

@@ -63,6 +63,12 @@ def conjunction(parts: Sequence[str]) -> str | None:
     return " AND ".join(f"({part})" for part in parts) if parts else None
 
 
+def disjunction(parts: Sequence[str | None]) -> str | None:
+    """SQL of at least one of some conditions; None, which always holds, when one of them is."""
+    known = [part for part in parts if part is not None]
+    return " OR ".join(f"({part})" for part in known) if len(known) == len(parts) else None
+
+
 def text_of(node: Node, columns: Mapping[str, str] | None = None) -> str:
     """SQL of a tree, with some columns replaced by other expressions; it is known to be read back as the same tree."""
     trees = {name: Expression.parse(text).tree for name, text in (columns or {}).items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mercury.analytics.coarsening import coarsened, encoded
-from mercury.analytics.conditions import conjunction
+from mercury.analytics.conditions import disjunction
 from mercury.analytics.model import ResolvedModel, resolve
-from mercury.analytics.plan import MEASURED, Candidate, Costs, Part, Plan, candidates, cell_keys, make_plan
-from mercury.analytics.query import MetricQuery, parse_query
+from mercury.analytics.plan import MEASURED, Candidate, Costs, Part, Plan, candidates, cell_keys, cell_range, make_plan
+from mercury.analytics.query import MetricQuery
 from mercury.analytics.rollup import Coverage, CoverageReader, RollupTable, rollups_of
 from mercury.analytics.source import Snapshot, Source
 from mercury.analytics.tail import Changes
@@ -163,8 +163,6 @@ class Planner:
                     return MetricQuery.from_json(query, self.model(name))
                 except NotFoundError:
                     continue
-        if "query" in query and set(query) <= {"query", "model"}:
-            return parse_query(str(query["query"]), self.model(names[0]))
         return MetricQuery.from_json(query, self.model(names[0]))
 
     def answer(
@@ -210,7 +208,8 @@ class Planner:
     def _answer(self, query: MetricQuery, snapshot: Snapshot, rollups: list[Candidate]) -> Answer:
         plan = make_plan(query, snapshot, rollups, self._changes, self.costs)
         found = {each.table.name: (each.table, each.coverage) for each in rollups}
-        states = [self._state(part, plan, query, snapshot, found) for part in plan.parts]
+        states = [self._cells_of(part, plan, query, snapshot, found) for part in plan.parts if part.kind == "rollup"]
+        states += self._rows_of(plan, snapshot)
         state = states[0] if len(states) == 1 else merge(states) if states else empty(plan.spec, snapshot.schema)
         table, truncated = shaped(finish(state), query, snapshot.model)
         explain = Explain(
@@ -226,7 +225,16 @@ class Planner:
         )
         return Answer(table, explain, truncated)
 
-    def _state(
+    def _rows_of(self, plan: Plan, snapshot: Snapshot) -> Iterator[Summary]:
+        """States of rows; both ends of a range are read at once."""
+        raw = [part.condition for part in plan.parts if part.kind == "raw"]
+        for condition in [disjunction(raw)] if raw else []:
+            yield snapshot.summary(plan.spec, [plan.filters, condition], plan.keys)
+        for part in plan.parts:
+            if part.kind == "tail":
+                yield snapshot.summary(plan.spec, [plan.filters, part.condition], plan.keys)
+
+    def _cells_of(
         self,
         part: Part,
         plan: Plan,
@@ -234,14 +242,12 @@ class Planner:
         snapshot: Snapshot,
         rollups: Mapping[str, tuple[RollupTable, Coverage | None]],
     ) -> Summary:
-        if part.kind != "rollup":
-            return snapshot.summary(plan.spec, [plan.filters, part.condition], plan.keys)
         table, coverage = rollups[str(part.rollup)]
         assert coverage is not None
-        where = conjunction([text for text in (query.where, part.condition) if text is not None])
         wanted = [SCALARS, *(name for name, kept in plan.spec.rules.items() if kept.sketch is not None)]
         cells = {name: self._cells.get(table, coverage, name) for name in wanted}
-        return coarsened(plan.spec, snapshot.schema, cells, cell_keys(query, table), where)
+        times = cell_range(query, table, part)
+        return coarsened(plan.spec, snapshot.schema, cells, cell_keys(query, table), query.where, times)
 
     def _likely(self, query: Mapping[str, Any]) -> list[str]:
         if not self._models:

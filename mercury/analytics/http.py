@@ -15,16 +15,17 @@ Whatever is served may load only what this server has itself: no scripts or styl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Mapping
 from importlib import resources
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 import orjson
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -36,12 +37,21 @@ from mercury.analytics.live import MAX_QUERIES, LiveFeeds
 from mercury.analytics.outlook import Outlooks
 from mercury.definitions import Aggregate, Histogram, TopK
 from mercury.definitions.analytics import GRAINS
-from mercury.errors import MercuryError, UnavailableError, UsageError
+from mercury.errors import DeadlineExceededError, MercuryError, UnavailableError, UsageError
+from mercury.expressions import duckdb_process
+
+T = TypeVar("T")
 
 MAX_BODY_BYTES = 1 << 20
 
 CONCURRENT = 4
 """Queries that run at once."""
+
+ANSWER_SECONDS = 60.0
+"""After so long a query is stopped."""
+
+STALLED_SECONDS = 60.0
+"""A listener that takes nothing for so long is let go."""
 
 QUEUED = 64
 """Queries that wait for these; more are told to come back."""
@@ -78,7 +88,7 @@ def build_app(planner: Planner | Callable[[], Planner]) -> Starlette:
         if not isinstance(explain, bool) or not isinstance(analyst, (str, type(None))):
             raise UsageError("explain is true or false, and analyst a name")
         async with waiting:
-            answer = await run_in_threadpool(engine.answer, body, principal=analyst)
+            answer = await _while_wanted(request, lambda: engine.answer(body, principal=analyst))
         if ARROW_TYPE in request.headers.get("accept", ""):
             return Response(await run_in_threadpool(to_arrow, answer), media_type=ARROW_TYPE)
         document = await run_in_threadpool(lambda: orjson.dumps(to_document(answer, explain=explain)))
@@ -93,10 +103,13 @@ def build_app(planner: Planner | Callable[[], Planner]) -> Starlette:
         feeds.check(queries)
         stream = feeds.listen(queries, request.headers.get("last-event-id"))
         headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
-        return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
+        return _LiveResponse(stream, media_type="text/event-stream", headers=headers)
 
     async def badges(request: Request) -> Response:
         model = engine.model(_one(request, "model")).model
+        if model.privacy is not None:
+            # What drifted, and by how much, are exact figures of the rows.
+            raise UsageError(f"{model.name!r} has a privacy policy: its badges would tell exact figures", where="model")
         found = await run_in_threadpool(alarms.of, model)
         return _json({"badges": {name: [badge.to_dict() for badge in each] for name, each in found.items()}})
 
@@ -130,6 +143,9 @@ def build_app(planner: Planner | Callable[[], Planner]) -> Starlette:
         document = {"detail": str(error), "error": type(error).__name__, "excerpt": error.excerpt}
         return _json(document, _HTTP_STATUS.get(error.exit_code, 500))
 
+    async def leave(_: Request, error: Exception) -> Response:
+        return _json({"detail": "the caller went away", "error": type(error).__name__}, 499)
+
     return Starlette(
         routes=[
             Route("/v1/query", query, methods=["POST"]),
@@ -142,7 +158,7 @@ def build_app(planner: Planner | Callable[[], Planner]) -> Starlette:
             Route("/", page, methods=["GET"]),
         ],
         middleware=[Middleware(_SafeHeaders)],
-        exception_handlers={MercuryError: refuse},
+        exception_handlers={MercuryError: refuse, ClientDisconnect: leave},
     )
 
 
@@ -192,6 +208,54 @@ class _Queue:
     async def __aexit__(self, *_: object) -> None:
         assert self._slots is not None
         self._slots.release()
+
+
+async def _while_wanted(request: Request, work: Callable[[], T]) -> T:
+    """The outcome of work in a thread, which is stopped when the caller goes away or `ANSWER_SECONDS` have passed."""
+    stop, late = duckdb_process.Stop(), False
+
+    async def watch() -> None:
+        nonlocal late
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                while (await request.receive())["type"] != "http.disconnect":
+                    pass
+        except TimeoutError:
+            late = True
+        stop.stop()
+
+    watcher = asyncio.create_task(watch())
+    try:
+        return await run_in_threadpool(stop.run, work)
+    except duckdb_process.Stopped:
+        if not late:
+            raise ClientDisconnect from None
+        raise DeadlineExceededError(
+            f"the query took longer than {ANSWER_SECONDS:g} s",
+            fix="Ask for less time or fewer groups, or keep what it needs in a rollup",
+        ) from None
+    finally:
+        watcher.cancel()
+
+
+class _LiveResponse(StreamingResponse):
+    """Ends when the listener takes nothing for `STALLED_SECONDS`, so that it does not keep a place for ever."""
+
+    async def stream_response(self, send: Send) -> None:
+        async def send_in_time(message: Message) -> None:
+            with anyio.fail_after(STALLED_SECONDS):
+                await send(message)
+
+        stream = self.body_iterator
+        assert isinstance(stream, AsyncGenerator)
+        try:
+            await super().stream_response(send_in_time)
+        except TimeoutError:
+            pass
+        finally:
+            # Now, and not when it happens to be collected: it counts as a listener until then.
+            with anyio.CancelScope(shield=True):
+                await stream.aclose()
 
 
 class _SafeHeaders:

@@ -7,8 +7,9 @@ in between and never holds anything back. Answers come from the planner: exact, 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +21,8 @@ from mercury.analytics.formats import to_document
 from mercury.analytics.query import MetricQuery
 from mercury.errors import MercuryError, TableNotFoundError, UnavailableError, UsageError
 
+_log = logging.getLogger(__name__)
+
 POLL_SECONDS = 0.1
 """Between two looks at the version of a source."""
 
@@ -28,6 +31,12 @@ PUSH_SECONDS = 0.25
 
 HEARTBEAT_SECONDS = 15.0
 """A comment is sent after so long without an event, so that proxies keep the connection and dead ones are found."""
+
+CONCURRENT = 2
+"""Feeds that compute answers at once; the others are late, and queries are not held up."""
+
+FAILED_SECONDS = 5.0
+"""Until the next look after a failure that nobody foresaw."""
 
 MAX_LISTENERS = 64
 """Open live connections of a server; more are told to come back."""
@@ -63,6 +72,8 @@ class LiveFeeds:
     def __init__(self, planner: Planner) -> None:
         self._planner = planner
         self._feeds: dict[tuple[MetricQuery, ...], _Feed] = {}
+        self._looks: dict[str, tuple[float, asyncio.Future[int]]] = {}
+        self._slots = asyncio.Semaphore(CONCURRENT)
 
     @property
     def listeners(self) -> int:
@@ -87,7 +98,7 @@ class LiveFeeds:
         if self.listeners >= MAX_LISTENERS:
             raise UnavailableError(f"{MAX_LISTENERS} listeners are connected", fix="Close a page, or try again later")
 
-    async def listen(self, queries: tuple[MetricQuery, ...], last_id: str | None = None) -> AsyncIterator[bytes]:
+    async def listen(self, queries: tuple[MetricQuery, ...], last_id: str | None = None) -> AsyncGenerator[bytes]:
         """Bytes of an event stream, for as long as it is read; what `last_id` names is not sent again."""
         feed = self._feeds.setdefault(queries, _Feed(queries))
         feed.listeners += 1
@@ -116,9 +127,10 @@ class LiveFeeds:
         while True:
             began, pause = time.monotonic(), POLL_SECONDS
             try:
-                version = await run_in_threadpool(self._planner.version, feed.queries[0].model)
+                version = await self._version(feed.queries[0].model)
                 if version != seen:
-                    feed.latest = await run_in_threadpool(self._event, feed.queries)
+                    async with self._slots:
+                        feed.latest = await run_in_threadpool(self._event, feed.queries)
                     seen, pause = version, PUSH_SECONDS
                     self._wake(feed)
             except TableNotFoundError as error:
@@ -127,7 +139,21 @@ class LiveFeeds:
                 # A table that is being rewritten, a broker's disk that is full: the next look may succeed.
                 self._tell(feed, "failed", str(error))
                 seen = None
+            except Exception:
+                # Without this the feed would end, and listeners would take old answers for live ones.
+                _log.exception("the feed of %s failed", feed.queries[0].model)
+                self._tell(feed, "failed", "the server failed; its log says how")
+                seen, pause = None, FAILED_SECONDS
             await asyncio.sleep(max(0.0, pause - (time.monotonic() - began)))
+
+    async def _version(self, model: str) -> int:
+        """The newest version of a model's source; feeds that look at about the same time share one look."""
+        held = self._looks.get(model)
+        if held is None or (held[1].done() and time.monotonic() - held[0] > POLL_SECONDS / 2):
+            look = asyncio.ensure_future(run_in_threadpool(self._planner.version, model))
+            held = self._looks[model] = (time.monotonic(), look)
+        # A feed that ends takes the look away from no other.
+        return await asyncio.shield(held[1])
 
     def _event(self, queries: tuple[MetricQuery, ...]) -> LiveEvent:
         answers = [self._planner.answer(query) for query in queries]

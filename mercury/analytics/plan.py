@@ -14,13 +14,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
+import pyarrow as pa
+
 from mercury.analytics import calendars
 from mercury.analytics.buckets import buckets_of, clipped, coarser_days, row_buckets
-from mercury.analytics.coarsening import CellKey
+from mercury.analytics.coarsening import CellKey, CellRange
 from mercury.analytics.conditions import conjunction, text_of
 from mercury.analytics.query import MetricQuery
 from mercury.analytics.rollup import Coverage, RollupTable
-from mercury.analytics.source import Keys, Snapshot
+from mercury.analytics.source import Keys, Reads, Snapshot
 from mercury.analytics.tail import Changes, tails
 from mercury.definitions.analytics import GRAINS
 from mercury.expressions import Expression
@@ -34,14 +36,23 @@ Kind = Literal["rollup", "raw", "tail"]
 class Costs:
     """What reading costs, in rows of the source; from measurements, see benchmarks/queries.
 
-    ``cell`` is a cell of a rollup, ``sketch`` a cell of a sketch, ``part`` opening one more thing to read.
+    ``cell`` is a cell of a rollup, ``sketch`` a cell of a sketch, ``part`` looking into one more rollup, ``read`` one
+    more statement over rows, ``file`` opening a file of them.
     """
 
     row: float = 1.0
     cell: float = 0.5
-    sketch: float = 1.5
-    part: float = 30_000.0
+    sketch: float = 1.0
+    part: float = 35_000.0
+    read: float = 200_000.0
+    file: float = 17_000.0
 
+    def of_rows(self, read: Reads) -> float:
+        """Of reading rows."""
+        return read.rows * self.row + read.files * self.file + self.read
+
+
+_INSTANT = pa.timestamp("us", tz="UTC")
 
 MEASURED = Costs()
 """What benchmarks/queries found."""
@@ -55,7 +66,7 @@ class Part:
     ----------
     kind : cells of a rollup, raw rows, or rows of a stream that came after a rollup was built.
     start, end : range of time in microseconds UTC; None for no bound.
-    condition : on rows; for cells on the cells' time.
+    condition : on rows; cells are chosen by `cell_range`.
     reads : rows or cells that are read, about.
     rollup : for cells, and for the tail that belongs to them.
     """
@@ -123,7 +134,7 @@ class Candidate:
     table: RollupTable
     coverage: Coverage | None
     reason: str | None = None
-    tails: Sequence[tuple[str, int]] = ()
+    tails: Sequence[tuple[str, Reads]] = ()
 
 
 def candidates(
@@ -158,7 +169,8 @@ def make_plan(
         assert candidate.coverage is not None
         if model.is_stream and candidate.coverage.version < snapshot.version:
             conditions = tails(candidate.coverage.positions)
-            candidate.tails = [(text, rows) for text in conditions if (rows := snapshot.rows_in(snapshot.files(text)))]
+            found = [(text, snapshot.reads_of(snapshot.files(text))) for text in conditions]
+            candidate.tails = [(text, reads) for text, reads in found if reads.rows]
     cover = _Cover(query, snapshot, spec, costs)
     raw = cover.raw(query.start, query.end)
     best = cover.best(query.start, query.end, usable)
@@ -201,11 +213,11 @@ class _Cover:
 
     def raw(self, start: int | None, end: int | None) -> _Covering:
         """Raw rows alone; nothing where no row lies."""
-        rows = self.snapshot.rows(start, end)
-        if not rows or (start is not None and end is not None and start >= end):
+        reads = self.snapshot.reads(start, end)
+        if not reads.rows or (start is not None and end is not None and start >= end):
             return _Covering((), 0.0)
-        part = Part("raw", start, end, self.snapshot.within(start, end), rows)
-        return _Covering((part,), rows * self.costs.row + self.costs.part)
+        part = Part("raw", start, end, self.snapshot.within(start, end), reads.rows)
+        return _Covering((part,), self.costs.of_rows(reads))
 
     def of(self, start: int | None, end: int | None, candidate: Candidate, usable: Sequence[Candidate]) -> _Covering:
         """Whole cells of one rollup, its tail, and the ends by what is finer."""
@@ -213,12 +225,12 @@ class _Cover:
         assert coverage is not None
         low, high = self._middle(start, end, candidate)
         cells, cost = self._cells(coverage, low, high)
-        parts = [Part("rollup", low, high, self._cell_condition(candidate, low, high), cells, candidate.table.name)]
+        parts = [Part("rollup", low, high, None, cells, candidate.table.name)]
         cost += self.costs.part
-        for text, rows in candidate.tails:
+        for text, reads in candidate.tails:
             condition = conjunction([text, *self._rows_in_cells(low, high, end)])
-            parts.append(Part("tail", low, high, condition, rows, candidate.table.name))
-            cost += rows * self.costs.row + self.costs.part
+            parts.append(Part("tail", low, high, condition, reads.rows, candidate.table.name))
+            cost += self.costs.of_rows(reads)
         order = calendars.ORDER.index
         finer = [other for other in usable if order(other.table.grain) < order(candidate.table.grain)]
         ends = []
@@ -259,19 +271,6 @@ class _Cover:
         sketches = sum(coverage.tables[name][1] for name in self.sketches) * share
         return round(scalars + sketches), scalars * self.costs.cell + sketches * self.costs.sketch
 
-    def _cell_condition(self, candidate: Candidate, low: int | None, high: int | None) -> str | None:
-        """Condition on the time of cells. Where the query has no end, cells end by themselves."""
-        grain, zone = candidate.table.grain, candidate.table.model.model.timezone
-        parts = []
-        for operator, bound in ((">=", low), ("<", high if self.query.end is not None else None)):
-            if bound is None:
-                continue
-            literal = f"TIMESTAMP '{to_iso(bound)}'"
-            if grain not in calendars.FIXED:
-                literal = f"DATE '{calendars.local_date(bound, zone).isoformat()}'"
-            parts.append(f'"{grain}" {operator} {literal}')
-        return conjunction(parts)
-
     def _rows_in_cells(self, low: int | None, high: int | None, end: int | None) -> list[str]:
         """Conditions on rows of the tail; without an end of the query, rows without a time belong to it."""
         text = self.snapshot.within(low, high)
@@ -280,6 +279,19 @@ class _Cover:
         if low is None and end is None and self.query.end is None:
             return [f"({text}) OR {self.snapshot.model.time} IS NULL"]
         return [text]
+
+
+def cell_range(query: MetricQuery, table: RollupTable, part: Part) -> CellRange | None:
+    """The times of the cells that a part reads. Where the query has no end, cells end by themselves."""
+    bounds = (part.start, part.end if query.end is not None else None)
+    if bounds == (None, None):
+        return None
+    if table.grain in calendars.FIXED:
+        low, high = (None if bound is None else pa.scalar(bound, _INSTANT) for bound in bounds)
+    else:
+        zone = table.model.model.timezone
+        low, high = (None if bound is None else pa.scalar(calendars.local_date(bound, zone)) for bound in bounds)
+    return CellRange(table.grain, low, high)
 
 
 def cell_keys(query: MetricQuery, table: RollupTable) -> dict[str, CellKey]:

@@ -42,6 +42,14 @@ class RowGroup:
 
 
 @dataclass(frozen=True)
+class Reads:
+    """Rows, and the files that they are in."""
+
+    rows: int
+    files: int
+
+
+@dataclass(frozen=True)
 class Keys:
     """SQL of the keys of a summary, right for the rows that meet ``condition``; None for all."""
 
@@ -75,23 +83,27 @@ class Snapshot:
         """Files that may hold rows that meet a condition."""
         return self.table.files(where, version=self.version)
 
-    def rows(self, start: int | None, end: int | None) -> int:
-        """How many rows must be read for a range of time; groups of rows count whole."""
-        return sum(
-            group.rows
-            for group in self.groups
-            if (start is None or group.high is None or group.high >= start)
-            and (end is None or group.low is None or group.low < end)
-        )
+    def reads(self, start: int | None, end: int | None) -> Reads:
+        """What must be read for a range of time; groups of rows count whole."""
+        touched = [
+            sum(
+                group.rows
+                for group in groups
+                if (start is None or group.high is None or group.high >= start)
+                and (end is None or group.low is None or group.low < end)
+            )
+            for groups in self._held
+        ]
+        return Reads(sum(touched), sum(rows > 0 for rows in touched))
 
-    def rows_in(self, files: Sequence[str]) -> int:
-        """How many rows some of the files have."""
-        return sum(group.rows for path in files for group in self._groups(path))
+    def reads_of(self, files: Sequence[str]) -> Reads:
+        """What reading some of the files is."""
+        return Reads(sum(group.rows for path in files for group in self._groups(path)), len(files))
 
     @cached_property
-    def groups(self) -> list[RowGroup]:
-        """The groups of rows of all files."""
-        return [group for path in self.files() for group in self._groups(path)]
+    def _held(self) -> list[tuple[RowGroup, ...]]:
+        """The groups of rows of each file."""
+        return [self._groups(path) for path in self.files()]
 
     @cached_property
     def stretches(self) -> list[tuple[int, int]]:

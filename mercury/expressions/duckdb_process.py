@@ -3,14 +3,65 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import threading
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import TypeVar
 
 import duckdb
+
+T = TypeVar("T")
 
 _databases: dict[tuple[int, tuple[tuple[str, str | int | bool], ...]], duckdb.DuckDBPyConnection] = {}
 _lock = threading.Lock()
 atexit.register(_databases.clear)  # DuckDB complains of objects that outlive the interpreter.
+
+
+class Stop:
+    """Ends the statements of one piece of work from another thread, and refuses its later ones."""
+
+    def __init__(self) -> None:
+        self._cursors: list[duckdb.DuckDBPyConnection] = []
+        self._lock = threading.Lock()
+        self._stopped = False
+
+    def run(self, work: Callable[[], T]) -> T:
+        """Do the work in this thread; `Stopped` when it was stopped."""
+        token = _current.set(self)
+        try:
+            return work()
+        except Exception as error:
+            # Whoever called DuckDB may have made an error of its own of the interruption.
+            if self._stopped:
+                raise Stopped from error
+            raise
+        finally:
+            _current.reset(token)
+
+    def stop(self) -> None:
+        """End it; called from any thread, at any time."""
+        with self._lock:
+            self._stopped = True
+            for cursor in self._cursors:
+                with contextlib.suppress(duckdb.Error):
+                    cursor.interrupt()
+
+    def watch(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        """Count a cursor in."""
+        with self._lock:
+            if self._stopped:
+                cursor.close()
+                raise Stopped
+            self._cursors.append(cursor)
+
+
+class Stopped(Exception):
+    """The work was ended by `Stop.stop`."""
+
+
+_current: ContextVar[Stop | None] = ContextVar("mercury_stop", default=None)
 
 
 def cursor(**config: str | int | bool) -> duckdb.DuckDBPyConnection:
@@ -30,4 +81,8 @@ def cursor(**config: str | int | bool) -> duckdb.DuckDBPyConnection:
             database.execute("SET GLOBAL TimeZone = 'UTC'")
             database.execute("SET lock_configuration = true")
             _databases[key] = database
-        return _databases[key].cursor()
+        found = _databases[key].cursor()
+    stop = _current.get()
+    if stop is not None:
+        stop.watch(found)
+    return found

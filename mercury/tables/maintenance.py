@@ -10,6 +10,7 @@ from urllib.parse import unquote
 from deltalake import CommitProperties, DeltaTable
 
 from mercury.tables.failures import translated
+from mercury.tables.layout import PROPERTIES
 from mercury.tables.reading import require_plain
 from mercury.time import HOUR, SECOND, duration
 
@@ -22,7 +23,7 @@ _ENTRY = re.compile(r"\.?(\d{20})\..*")
 def compact(delta: DeltaTable, target_bytes: int | None, properties: CommitProperties) -> None:
     """Join small files; the commit says that no data changed, so change feeds and streams stay quiet."""
     require_plain(delta, str(delta.table_uri))
-    delta.optimize.compact(target_size=target_bytes, commit_properties=properties)
+    delta.optimize.compact(target_size=target_bytes, writer_properties=PROPERTIES, commit_properties=properties)
     delta.create_checkpoint()
 
 

@@ -17,6 +17,7 @@ from deltalake.transaction import AddAction, RemoveAction
 from mercury.errors import DataError
 from mercury.expressions import Expression, evaluate
 from mercury.tables.filing import add_action, indexed_columns
+from mercury.tables.layout import DICTIONARY_BYTES, PROPERTIES, ROWS_PER_GROUP
 from mercury.tables.reading import arrow_schema, partition_text, read, require_plain, selected_actions
 from mercury.tables.schemas import Fit
 
@@ -68,7 +69,14 @@ def rewrite(delta: DeltaTable, ready: Fit, properties: CommitProperties) -> None
         for field in ready.schema
     ]
     rows = pa.concat_tables([pa.table(filled, schema=ready.schema), ready.rows])
-    write_deltalake(delta, rows, mode="overwrite", schema_mode="overwrite", commit_properties=properties)
+    write_deltalake(
+        delta,
+        rows,
+        mode="overwrite",
+        schema_mode="overwrite",
+        writer_properties=PROPERTIES,
+        commit_properties=properties,
+    )
 
 
 def write_files(delta: DeltaTable, rows: pa.Table) -> list[AddAction]:
@@ -86,8 +94,10 @@ def write_files(delta: DeltaTable, rows: pa.Table) -> list[AddAction]:
             footers: list[pq.FileMetaData] = []
             with files.open_output_stream(path) as sink:
                 piece = part.select(held).slice(start, _ROWS_PER_FILE)
-                with pq.ParquetWriter(sink, piece.schema, compression="snappy") as writer:
-                    writer.write_table(piece)
+                with pq.ParquetWriter(
+                    sink, piece.schema, compression="snappy", dictionary_pagesize_limit=DICTIONARY_BYTES
+                ) as writer:
+                    writer.write_table(piece, row_group_size=ROWS_PER_GROUP)
                 footers.append(writer.writer.metadata)
                 size = sink.tell()
             actions.append(add_action(path, size, int(time.time() * 1000), values, footers[0], schema, indexed))

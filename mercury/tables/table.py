@@ -17,6 +17,7 @@ from mercury.errors import CommitConflictError, CorruptDataError, FencedError, M
 from mercury.tables import changefeed, erasure, filing, maintenance, merging, reading, replacing
 from mercury.tables.commits import Commit, Transaction, commit_properties, read_commit
 from mercury.tables.failures import not_found, translated
+from mercury.tables.layout import PROPERTIES
 from mercury.tables.schemas import Fit, fit, table_schema
 
 if TYPE_CHECKING:
@@ -177,7 +178,14 @@ class Table:
                 filing.commit_files(self._delta, [], properties)
             else:
                 mode = "merge" if ready.added else None
-                write_deltalake(self._delta, ready.rows, mode="append", schema_mode=mode, commit_properties=properties)
+                write_deltalake(
+                    self._delta,
+                    ready.rows,
+                    mode="append",
+                    schema_mode=mode,
+                    writer_properties=PROPERTIES,
+                    commit_properties=properties,
+                )
             return rows.num_rows
 
         return self._commit(write, transaction, provenance)

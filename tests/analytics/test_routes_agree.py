@@ -15,7 +15,7 @@ from mercury.config import Settings
 from mercury.time import HOUR, MINUTE, parse_instant, to_iso
 from tests.analytics.world import ZONE, Feed, Oracle, metrics, project, random_events, same, settings_in
 
-ROLLUPS_FIRST = Costs(row=0.0, cell=-1.0, sketch=-1.0, part=0.0)
+ROLLUPS_FIRST = Costs(row=0.0, cell=-1.0, sketch=-1.0, part=0.0, read=0.0, file=0.0)
 """Makes rollups the cheapest wherever they are right, however small the table is."""
 
 SPRING, AUTUMN = ("2013-03-08", "2013-03-13"), ("2013-10-31", "2013-11-06")

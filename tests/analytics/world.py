@@ -86,7 +86,7 @@ ORACLE = {
     "most": "max(delay)",
     "p90": "list_sort(list(delay) FILTER (delay IS NOT NULL))[1 + CAST(floor(0.9 * (count(delay) - 1)) AS INT)]",
     "planes": "count(DISTINCT tail)",
-    "last_plane": "arg_max(tail, struct_pack(a := ts, b := tail)) FILTER (tail IS NOT NULL)",
+    "last_plane": "arg_max(tail, struct_pack(a := ts, b := tail)) FILTER (tail IS NOT NULL AND ts IS NOT NULL)",
     "per_plane": "count(*) / nullif(count(DISTINCT tail), 0)",
     "score": "100 * (1 - count(*) FILTER (delay > 15) / nullif(count(*), 0)) - avg(delay)",
 }
