@@ -50,6 +50,9 @@ CONCURRENT = 4
 ANSWER_SECONDS = 60.0
 """After so long a query is stopped."""
 
+INTERRUPT_SECONDS = 0.05
+"""Between two interruptions: a statement that has not begun does not notice the first."""
+
 STALLED_SECONDS = 60.0
 """A listener that takes nothing for so long is let go."""
 
@@ -222,7 +225,9 @@ async def _while_wanted(request: Request, work: Callable[[], T]) -> T:
                     pass
         except TimeoutError:
             late = True
-        stop.stop()
+        while True:
+            stop.stop()
+            await asyncio.sleep(INTERRUPT_SECONDS)
 
     watcher = asyncio.create_task(watch())
     try:
@@ -236,6 +241,7 @@ async def _while_wanted(request: Request, work: Callable[[], T]) -> T:
         ) from None
     finally:
         watcher.cancel()
+        stop.stop()
 
 
 class _LiveResponse(StreamingResponse):
