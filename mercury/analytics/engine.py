@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
@@ -21,7 +22,7 @@ from mercury.analytics.source import Snapshot, Source
 from mercury.analytics.tail import Changes
 from mercury.definitions import Project, SemanticModel
 from mercury.definitions.analytics import GRAINS
-from mercury.errors import NotFoundError, UsageError, did_you_mean
+from mercury.errors import ExpressionError, NotFoundError, UsageError, did_you_mean
 from mercury.expressions import evaluate
 from mercury.lake import Lake
 from mercury.summaries import SCALARS, Summary, empty, finish, merge
@@ -157,12 +158,19 @@ class Planner:
             raise UsageError(f"model is {wanted!r}, not a name")
         names = [wanted] if wanted is not None else self._likely(query)
         if len(names) > 1:
-            # The model that knows the metrics; the first one's error when none does.
+            # The model that knows what is asked; the first one's error when none does.
+            found = []
             for name in names:
-                try:
-                    return MetricQuery.from_json(query, self.model(name))
-                except NotFoundError:
-                    continue
+                with contextlib.suppress(NotFoundError, ExpressionError):
+                    found.append(MetricQuery.from_json(query, self.model(name)))
+            if len(found) > 1:
+                raise UsageError(
+                    f"{' and '.join(repr(each.model) for each in found)} can answer this",
+                    where="model",
+                    fix='Say which: --model NAME, or "model" in the body',
+                )
+            if found:
+                return found[0]
         return MetricQuery.from_json(query, self.model(names[0]))
 
     def answer(

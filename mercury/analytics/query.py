@@ -33,7 +33,12 @@ LARGEST_LIMIT = 1_000_000
 """Rows that a query may ask for."""
 
 MAX_NAMES = 100
-"""Metrics and groups in one query."""
+"""Metrics and groups in one query, and filters, and what it is ordered by."""
+
+MAX_VALUES = 1_000
+"""Values of one filter."""
+
+LONGEST_NAME = 200
 
 FIELDS = ("query", "model", "metrics", "by", "where", "filters", "from", "to", "order", "limit", "timezone")
 """Keys of a query in JSON."""
@@ -355,23 +360,34 @@ _MIRRORED = {"=": "=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
 def _filter(part: object) -> Node:
     if not isinstance(part, Mapping) or not isinstance(part.get("field"), str):
-        raise UsageError(f"{part!r} is not a filter", where="filters", fix='Write {"field": "origin", "value": "JFK"}')
+        shown = repr(part)
+        shown = shown if len(shown) <= LONGEST_NAME else shown[:LONGEST_NAME] + "…"
+        raise UsageError(f"{shown} is not a filter", where="filters", fix='Write {"field": "origin", "value": "JFK"}')
     for key in part:
         if key not in ("field", "op", "value", "values"):
             raise UsageError(f"{key!r} is not a part of a filter", where="filters", fix="Use field, op, value, values")
     values = part.get("values", [part["value"]] if "value" in part else [])
     operator = part.get("op", "in" if "values" in part else "=")
-    return comparison(part["field"], _text(operator, "op"), _list(values, "values"))
+    return comparison(_name(part["field"], "field"), _name(operator, "op"), _list(values, "values", MAX_VALUES))
 
 
-def _list(value: object, field: str) -> list[Any]:
+def _list(value: object, field: str, most: int = MAX_NAMES) -> list[Any]:
     if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Sequence):
         raise UsageError(f"{field} is not a list", fix="Write [ … ]")
+    if len(value) > most:
+        raise UsageError(f"{field} has {len(value)} entries", fix=f"Give at most {most}")
     return list(value)
 
 
 def _texts(value: object, field: str) -> list[str]:
-    return [_text(part, field) for part in ([value] if isinstance(value, str) else _list(value, field))]
+    return [_name(part, field) for part in ([value] if isinstance(value, str) else _list(value, field))]
+
+
+def _name(value: object, field: str) -> str:
+    text = _text(value, field)
+    if len(text) > LONGEST_NAME:
+        raise UsageError(f"{text[:20]!r}… with {len(text)} characters is not a name", where=field)
+    return text
 
 
 def _text(value: object, field: str) -> str:

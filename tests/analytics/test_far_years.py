@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from mercury.analytics import Planner, build_rollups
 from mercury.analytics.buckets import LONGEST, buckets_of, row_buckets
 from mercury.analytics.formats import to_document
-from mercury.analytics.plan import MEASURED
+from mercury.analytics.plan import MEASURED, Costs
 from mercury.config import Settings
 from mercury.expressions import evaluate
 from mercury.time import parse_instant
@@ -22,7 +23,7 @@ ROWS = random_events(31, 2000, "2013-03-08", "2013-03-13")
 FAR = at_times(ROWS, {5: 0, 400: parse_instant("9998-12-30"), 1500: parse_instant("1890-01-01"), 1700: None})
 CENTURY = random_events(32, 3000, "1900-01-01", "2026-01-01")
 
-QUERIES = [
+QUERIES: list[dict[str, Any]] = [
     {"metrics": ["flights", "planes"], "by": ["day"]},
     {"metrics": ["flights", "p90"], "by": ["hour"]},
     {"metrics": ["flights"], "by": ["week", "carrier"]},
@@ -45,7 +46,7 @@ def filled(folder: Path, rows: pa.Table) -> Settings:
 
 @pytest.mark.parametrize("costs", [ROLLUPS_FIRST, MEASURED], ids=["rollups", "raw"])
 @pytest.mark.parametrize("rows", [FAR, CENTURY], ids=["far", "century"])
-def test_answers_over_far_years_are_those_of_plain_sql(tmp_path: Path, rows: pa.Table, costs: object) -> None:
+def test_answers_over_far_years_are_those_of_plain_sql(tmp_path: Path, rows: pa.Table, costs: Costs) -> None:
     planner = Planner(project, filled(tmp_path, rows), costs=costs)
 
     for asked in QUERIES:

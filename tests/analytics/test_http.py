@@ -105,6 +105,7 @@ def test_a_structured_query_filters_by_data(server: str) -> None:
         ({"metrics": ["flights"], "groups": []}, 400, "'groups' is not a field"),
         ({"query": "flights", "model": "air", "explain": "yes"}, 400, "explain is true or false"),
         ({"query": "flights", "model": "secret"}, 400, "answers nobody without a name"),
+        ({"query": "flights"}, 400, "'air' and 'secret' can answer this (model). Say which"),
         (b"[1]", 400, "not a JSON object"),
         (b"{", 400, "not JSON"),
         (b" " * (MAX_BODY_BYTES + 1), 400, "too large"),
@@ -125,6 +126,7 @@ def test_a_query_that_cannot_be_answered_says_why(server: str, body: Any, status
         ("outlook?model=air&metric=fligths", 404, "Did you mean 'flights'?"),
         ("outlook?model=air&metric=flights&by=quarter", 400, "by='quarter' is not forecast"),
         ("outlook?model=secret&metric=flights", 400, "each forecast would be charged"),
+        ("badges?model=secret", 400, "its badges would tell exact figures"),
     ],
 )
 def test_badges_and_outlooks_say_what_is_wrong(server: str, path: str, status: int, message: str) -> None:

@@ -149,6 +149,12 @@ def test_a_query_that_cannot_be_is_refused_with_the_next_step(
         ({"metrics": ["flights"], "timezone": "Mars/Olympus"}, "is not a time zone"),
         ({"metrics": ["flights"], "limit": True}, "limit=True"),
         ({"query": "flights", "by": ["carrier"]}, "'query' and 'by' were given"),
+        ({"query": 3}, "query is 3, not a text"),
+        ({"metrics": ["f" * 900_000]}, "with 900000 characters is not a name"),
+        ({"metrics": ["flights"], "order": ["flights"] * 20_000}, "order has 20000 entries. Give at most 100"),
+        ({"metrics": ["flights"], "filters": [{"field": "origin", "value": "x"}] * 101}, "filters has 101 entries"),
+        ({"metrics": ["flights"], "filters": [{"field": "origin", "values": ["x"] * 1001}]}, "values has 1001 entries"),
+        ({"metrics": ["flights"], "filters": ["x" * 500_000]}, "xxx… is not a filter"),
         ({}, "no metric is asked for"),
     ],
 )
