@@ -254,7 +254,7 @@ class Planner:
         assert coverage is not None
         wanted = [SCALARS, *(name for name, kept in plan.spec.rules.items() if kept.sketch is not None)]
         cells = {name: self._cells.get(table, coverage, name) for name in wanted}
-        times = cell_range(query, table, part)
+        times = cell_range(query, table, coverage, part)
         return coarsened(plan.spec, snapshot.schema, cells, cell_keys(query, table), query.where, times)
 
     def _likely(self, query: Mapping[str, Any]) -> list[str]:

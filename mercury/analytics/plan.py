@@ -281,9 +281,14 @@ class _Cover:
         return [text]
 
 
-def cell_range(query: MetricQuery, table: RollupTable, part: Part) -> CellRange | None:
-    """The times of the cells that a part reads. Where the query has no end, cells end by themselves."""
-    bounds = (part.start, part.end if query.end is not None else None)
+def cell_range(query: MetricQuery, table: RollupTable, coverage: Coverage, part: Part) -> CellRange | None:
+    """The times of the cells that a part reads.
+
+    Where a query has no end and a part reaches as far as its rollup, the cells end by themselves, and those of rows
+    without a time belong to them.
+    """
+    outermost = query.end is None and part.end in (None, coverage.until)
+    bounds = (part.start, None if outermost else part.end)
     if bounds == (None, None):
         return None
     if table.grain in calendars.FIXED:

@@ -12,6 +12,7 @@ import pytest
 
 from mercury import Count, Project, Sum
 from mercury.analytics import Planner, build_rollups
+from mercury.analytics.plan import Costs
 from mercury.analytics.tail import beyond
 from mercury.config import Settings
 from mercury.definitions import Rollup
@@ -109,6 +110,30 @@ def test_a_rollup_until_a_time_leaves_the_rest_to_raw_rows(settings: Settings, f
     check(settings, ROWS.slice(0, 3000), "flights by day", "rollup daily + raw rows")
     (part,) = [part for part in planner.answer("flights").explain.parts if part.kind == "rollup"]
     assert part.end == parse_instant("2013-07-05T04:00:00Z")
+
+
+@pytest.mark.parametrize(
+    ("text", "route"),
+    [
+        ("flights, late_rate by week where time >= '2013-07-02 22:00'", "rollup daily + rollup hourly"),
+        ("flights, late_rate where time >= '2013-07-02 22:00'", "rollup daily + rollup hourly"),
+        ("flights, late_rate where time < '2013-07-05 07:00'", "rollup daily + rollup hourly"),
+        ("flights, late_rate where time >= '2013-07-02 22:00' and time < '2013-07-05 07:00'",
+         "rollup daily + rollup hourly"),
+    ],
+)  # fmt: skip
+def test_ends_of_a_range_come_from_finer_rollups_and_are_counted_once(
+    settings: Settings, feed: Feed, text: str, route: str
+) -> None:
+    for name in ("daily", "hourly"):
+        build_rollups(project, settings, "air", name)
+
+    # As in a large table: few cells are better than many, and these than rows.
+    planner = Planner(project, settings, costs=Costs(row=1e6, part=0.0))
+    query = planner.read(text)
+    answer = planner.answer(query)
+    assert same(query, answer.table, Oracle(ROWS.slice(0, 3000)).answer(query)) is None
+    assert answer.explain.route == route
 
 
 def test_an_erasure_makes_a_rollup_stale(settings: Settings, feed: Feed) -> None:

@@ -169,7 +169,7 @@ function row(values, tag) {
   const line = document.createElement("tr");
   values.forEach((value, place) => {
     const cell = document.createElement(tag);
-    cell.textContent = tag === "th" || place === 0 ? String(value ?? "–").replaceAll("_", " ") : shown(value);
+    cell.textContent = tag === "th" ? value.replaceAll("_", " ") : place === 0 ? named(value) : shown(value);
     if (place > 0) cell.className = "n";
     line.append(cell);
   });
@@ -180,6 +180,11 @@ function shown(value) {
   if (value === null || value === undefined) return "–";
   if (typeof value !== "number") return String(value);
   return new Intl.NumberFormat("en", { maximumSignificantDigits: Number.isInteger(value) ? 21 : 5 }).format(value);
+}
+
+// A group's own name; null and a text without a character are two groups.
+function named(value) {
+  return value === "" ? "(empty)" : String(value ?? "–");
 }
 
 function brief(value) {
