@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mercury.observability.alarms.e_bh import e_bh
@@ -21,6 +21,7 @@ from mercury.observability.alarms.windows import Windows
 from mercury.observability.profiles import slot_numbers
 from mercury.observability.reference import reference_profile
 from mercury.time import DAY, HOUR, parse_instant, to_iso
+from tests.observability.tables import tables
 
 SEED = 20131201
 DAYS, ROWS = 200, 900
@@ -153,6 +154,35 @@ def test_unseen_categories_and_a_constant_column_are_found() -> None:
     constant = season_of(np.full(DAYS * ROWS, 7.0), DAY_OF)
     assert evidence_of(constant, np.full(ROWS, 7.0)) < 0
     assert evidence_of(constant, np.full(ROWS, 8.0)) > 40
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (pa.array([0.0] * (DAYS * ROWS)), 1.0),
+        (pa.nulls(DAYS * ROWS, pa.float64()), 1.0),
+        (pa.array(np.arange(DAYS * ROWS) % 300 == 0, pa.bool_()).cast(pa.int8()).cast(pa.float64()), 1.0),
+        (pa.nulls(DAYS * ROWS, pa.string()), "a"),
+    ],
+    ids=["always zero", "always missing", "zero but for a few", "text that is always missing"],
+)
+def test_a_value_that_may_have_all_rows_hides_no_change(before: pa.Array, after: float | str) -> None:
+    """Nothing can be added to what has all rows; that it has fewer is seen, and other values are watched on."""
+    season = season_of(before, DAY_OF)
+    same, broken = before.slice(0, ROWS), pa.array([after] * (ROWS // 10) + [before[0].as_py()] * (ROWS * 9 // 10))
+
+    assert evidence_of(season, same) < 0
+    assert evidence_of(season, broken.cast(before.type)) > 20
+
+
+@given(tables(), tables())
+@settings(max_examples=200, deadline=None)
+def test_any_reference_and_any_window_have_a_finite_e_value(reference: pa.Table, window: pa.Table) -> None:
+    """One value that is not a number would end all alarms of a monitor, for evidence is added up."""
+    days = np.arange(reference.num_rows) % 7
+    for name in ("x", "s"):
+        found = evidence_of(season_of(reference[name].combine_chunks(), days), window[name].combine_chunks())
+        assert -100.0 < found < 1e6
 
 
 def test_a_reference_that_knows_nothing_says_nothing() -> None:

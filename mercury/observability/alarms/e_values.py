@@ -65,7 +65,8 @@ def log_added_e_value(counts: np.ndarray, rows: int, high: np.ndarray, independe
 
     A fault that takes a share d of the rows turns a cell's share p into ``p + d (1 - p)``. The likelihoods of six such
     alternatives, on top of ``high``, are averaged and divided by that of ``high``: a likelihood ratio that rises with
-    the count, so its expectation is greatest, and 1, at ``high`` itself. Cells are averaged as in the two-sided form.
+    the count, so its expectation is greatest, and 1, at ``high`` itself. Cells are averaged as in the two-sided form;
+    one that may have all rows cannot have more, and is left out.
 
     >>> import numpy as np
     >>> log_added_e_value(np.array([45]), 900, np.array([0.06])) < 0 < log_added_e_value(
@@ -74,10 +75,11 @@ def log_added_e_value(counts: np.ndarray, rows: int, high: np.ndarray, independe
     """
     from scipy.special import logsumexp, xlog1py, xlogy
 
-    if not rows or not len(counts):
+    below = high < 1.0
+    if not rows or not below.any():
         return 0.0
-    seen = counts / rows
     size = np.full(len(counts), float(rows)) if independent is None else independent
+    seen, size, high = counts[below] / rows, size[below], high[below]
     inside, outside = seen * size, (1 - seen) * size
     moved = high + ADDED[:, None] * (1 - high)
     ratio = xlogy(inside, moved) + xlog1py(outside, -moved) - xlogy(inside, high) - xlog1py(outside, -high)
