@@ -29,6 +29,7 @@ from mercury.observability.performance import (
     Calibration,
     Maturity,
     calibrate,
+    contradictions,
     estimate,
     join_labels,
     maturity,
@@ -114,7 +115,7 @@ def write_report(monitor: Monitor, settings: Settings, report: MonitorReport, pr
 
 @dataclass(frozen=True)
 class _Stream:
-    """Rows of one place: the reference of its columns, and the rows since with their windows and hours."""
+    """Rows of one place: the reference of its columns, and the rows since by window, with their windows and hours."""
 
     reference: Reference
     pairs: Mapping[str, Pair]
@@ -132,14 +133,15 @@ class _Stream:
             for column in reference.columns
         }
         window, hour = windows.number(watched.current_times)
+        order = np.argsort(window, kind="stable")
         known = profile(watched.reference, reference)
         pairs = {name: Pair.of(known[name], known[name], atom_share) for name in reference.names}
-        return cls(reference, pairs, seasons, watched.current, window, hour)
+        return cls(reference, pairs, seasons, watched.current.take(pa.array(order)), window[order], hour[order])
 
     def at(self, window: int) -> tuple[pa.Table, np.ndarray]:
         """Rows and hours of one window."""
-        mine = self.window == window
-        return self.rows.filter(pa.array(mine)), self.hour[mine]
+        first, end = np.searchsorted(self.window, [window, window + 1]).tolist()
+        return self.rows.slice(first, end - first), self.hour[first:end]
 
 
 @dataclass(frozen=True)
@@ -200,6 +202,9 @@ class _Run:
             streams.append(_Stream.of(score, windows, monitor.atom_share))
         told = sources.read_labels(model, settings, end)
         joined = join_labels(predictions, told, entity_keys(model), horizon=duration(monitor.label_horizon))
+        apart = contradictions(told, entity_keys(model))
+        if apart:
+            notes.append(f"{apart:,} events have labels that came at one time and contradict each other: 1 counts.")
         try:
             skew = _skew(model, settings, predictions)
         except MercuryError as error:

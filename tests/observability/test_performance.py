@@ -12,7 +12,15 @@ from sklearn import metrics
 from sklearn.isotonic import IsotonicRegression
 
 from mercury.errors import SchemaError
-from mercury.observability.performance import Calibration, calibrate, estimate, join_labels, maturity, realised
+from mercury.observability.performance import (
+    Calibration,
+    calibrate,
+    contradictions,
+    estimate,
+    join_labels,
+    maturity,
+    realised,
+)
 from mercury.time import DAY, HOUR
 
 SEED = 7
@@ -128,30 +136,49 @@ def test_the_last_of_several_labels_of_one_event_counts_and_none_beyond_the_hori
         join_labels(asked, told, ["key"], horizon=DAY)
 
 
+def test_a_correction_beyond_the_horizon_leaves_the_label_that_came_within_it() -> None:
+    asked = predictions(("p", "a", 0))
+    told = labels_of(("a", 5, 1.0, 10), ("a", 5, 0.0, 3 * DAY), ("a", 5, float("nan"), 20))
+
+    within = join_labels(asked, told, ["k"], horizon=DAY)
+    assert (within["label"].to_pylist(), within["known_at"].cast(pa.int64()).to_pylist()) == ([1.0], [10])
+    assert join_labels(asked, told, ["k"], horizon=4 * DAY)["label"].to_pylist() == [0.0]
+
+
+def test_labels_that_contradict_each_other_are_counted_and_the_same_one_counts_in_any_order() -> None:
+    asked = predictions(("p", "a", 0))
+    told = labels_of(("a", 5, 0.0, 10), ("a", 5, 1.0, 10), ("a", 5, 0.0, 9), ("b", 5, 0.0, 10), ("b", 5, 0.0, 10))
+
+    for order in ([0, 1, 2, 3, 4], [4, 3, 2, 1, 0], [1, 0, 2, 4, 3]):
+        assert join_labels(asked, told.take(order), ["k"], horizon=DAY)["label"].to_pylist() == [1.0]
+    assert contradictions(told, ["k"]) == 1
+    assert contradictions(told.slice(3), ["k"]) == 0
+
+
 @given(
     st.lists(st.tuples(st.sampled_from(["a", "b", None]), st.integers(0, 20)), min_size=1, max_size=12),
     st.lists(
         st.tuples(
-            st.sampled_from(["a", "b", None]), st.integers(0, 20), st.sampled_from([0.0, 1.0]), st.integers(0, 30)
+            st.sampled_from(["a", "b", None]),
+            st.integers(0, 20),
+            st.sampled_from([0.0, 1.0, float("nan")]),
+            st.integers(0, 30),
         ),
         max_size=12,
-        unique_by=lambda row: (row[0], row[1], row[3]),
     ),
     st.integers(0, 25),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=300, deadline=None)
 def test_the_join_is_the_plain_search_for_each_prediction(asked, told, horizon) -> None:  # type: ignore[no-untyped-def]
     served = predictions(*((f"p{place}", key, at) for place, (key, at) in enumerate(asked)))
     found = join_labels(served, labels_of(*told), ["k"], horizon=horizon)["label"].to_pylist()
 
     for (key, at), label in zip(asked, found, strict=True):
-        later = [row for row in told if row[0] == key and key is not None and row[1] >= at]
-        first = min((row[1] for row in later), default=None)
-        last = max((row for row in later if row[1] == first), key=lambda row: max(row[3], row[1]), default=None)
-        known = None if last is None else max(last[3], last[1])
-        fits = last is not None and last[1] - at <= horizon and known - at <= horizon  # type: ignore[operator]
-        ties = {row[2] for row in later if row[1] == first and max(row[3], row[1]) == known}
-        assert label in ties if fits else label is None
+        mine = [row for row in told if row[0] == key and key is not None and row[1] >= at and row[2] == row[2]]
+        event = min((row[1] for row in mine), default=None)
+        came = [(max(row[3], row[1]), row[2]) for row in mine if row[1] == event]
+        in_time = [row for row in came if event - at <= horizon and row[0] - at <= horizon]  # type: ignore[operator]
+        assert label == (max(in_time)[1] if in_time else None)
 
 
 def test_the_maturity_curve_is_kaplan_and_meiers() -> None:

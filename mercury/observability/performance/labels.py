@@ -1,7 +1,7 @@
 """Labels that come late: joined to their predictions, and how many are to be expected by now.
 
-A label belongs to the prediction with the same entity keys that was made last before what it tells of; so the label of
-a flight belongs to what was predicted of that flight. What is not known after the horizon counts as missing.
+A prediction is of the first event of its entity keys at or after it, as that of a flight is of the flight's departure;
+two predictions before one event are both judged by it. What is not known after the horizon counts as missing.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ def join_labels(predictions: pa.Table, labels: pa.Table, keys: Sequence[str], *,
     Parameters
     ----------
     predictions : ``prediction_id``, the key columns and ``event_time`` (timestamp: when the prediction is of).
-    labels : the key columns, ``event_time``, ``label`` (0 or 1) and ``known_at``, when the label came; one that came
-        before its event counts as known at once. Of labels of one event the one that came last counts.
-    horizon : microseconds; the first event at or after the prediction counts, if it and its label are within.
+    labels : the key columns, ``event_time``, ``label`` (0 or 1; null is none) and ``known_at``, when it came; one
+        that came before its event counts as known at once. Of labels of one event that are within the horizon the one
+        that came last counts, of those that came at the same time the greatest: see `contradictions`.
+    horizon : microseconds from the prediction to its event, and to when its label was known.
     """
     for table, names in (
         (predictions, (PREDICTION_ID, EVENT_TIME, *keys)),
@@ -35,30 +36,37 @@ def join_labels(predictions: pa.Table, labels: pa.Table, keys: Sequence[str], *,
         for name in names:
             if name not in table.column_names:
                 raise SchemaError(f"there is no column {name!r} to join by", fix=did_you_mean(name, table.column_names))
+    labels = labels.filter(pc.is_finite(labels[LABEL].cast(pa.float64())))
     asked, told = _instants(predictions[EVENT_TIME]), _instants(labels[EVENT_TIME])
-    known = np.maximum(_instants(labels[KNOWN_AT]), told)
-    mine, theirs = _codes(predictions, labels, keys)
-    order = np.lexsort((-known, told, theirs))
-    times, ranks = np.unique(np.r_[asked, told], return_inverse=True)
-    sorted_places = theirs[order] * len(times) + ranks[len(asked) :][order]
-    place = np.searchsorted(sorted_places, mine * len(times) + ranks[: len(asked)])
-    found = np.minimum(place, max(len(order) - 1, 0))
-    if not len(order):
+    if not len(told):
         nothing = pa.nulls(predictions.num_rows, pa.float64())
         at = pa.nulls(predictions.num_rows, pa.timestamp("us", "UTC"))
         return pa.table({PREDICTION_ID: predictions[PREDICTION_ID], LABEL: nothing, KNOWN_AT: at})
-    row = order[found]
-    fits = (
-        (place < len(order)) & (theirs[row] == mine) & (told[row] - asked <= horizon) & (known[row] - asked <= horizon)
-    )
-    values = labels[LABEL].cast(pa.float64()).to_numpy()[row]
+    known = np.maximum(_instants(labels[KNOWN_AT]), told)
+    values = labels[LABEL].cast(pa.float64()).to_numpy()
+    mine, theirs = _codes(predictions, labels, keys)
+    order = np.lexsort((values, known, told, theirs))
+    events = _pairs(theirs[order], told[order], mine, asked)
+    first = np.searchsorted(*events)
+    event = np.minimum(first, len(order) - 1)
+    # Labels of one event stand in the order in which they came; the last one within the horizon is looked for.
+    number = np.cumsum(np.r_[False, events[0][1:] != events[0][:-1]])
+    last = np.searchsorted(*_pairs(number, known[order], number[event], asked + horizon), side="right") - 1
+    row = order[last]
+    fits = (first < len(order)) & (last >= first) & (theirs[row] == mine) & (told[row] - asked <= horizon)
     return pa.table(
         {
             PREDICTION_ID: predictions[PREDICTION_ID],
-            LABEL: pa.array(values, mask=~fits | np.isnan(values)),
+            LABEL: pa.array(values[row], mask=~fits),
             KNOWN_AT: pa.array(known[row], mask=~fits).cast(pa.timestamp("us", "UTC")),
         }
     )
+
+
+def contradictions(labels: pa.Table, keys: Sequence[str]) -> int:
+    """Events that have several labels which came at the same time and are not the same."""
+    found = labels.group_by([*keys, EVENT_TIME, KNOWN_AT]).aggregate([(LABEL, "count_distinct")])
+    return int(pc.sum(pc.greater(found[f"{LABEL}_count_distinct"], 1)).as_py() or 0)
 
 
 @dataclass(frozen=True)
@@ -91,6 +99,14 @@ def maturity(asked: np.ndarray, known: np.ndarray, *, now: int, horizon: int) ->
 
 def _instants(column: pa.ChunkedArray) -> np.ndarray:
     return pc.cast(column.cast(pa.timestamp("us", "UTC")), pa.int64()).fill_null(-1).to_numpy()
+
+
+def _pairs(
+    one: np.ndarray, other: np.ndarray, asked_one: np.ndarray, asked_other: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers for pairs, ordered as the pairs are: those of rows and those that are looked for among them."""
+    values, ranks = np.unique(np.r_[other, asked_other], return_inverse=True)
+    return one * len(values) + ranks[: len(other)], asked_one * len(values) + ranks[len(other) :]
 
 
 def _codes(predictions: pa.Table, labels: pa.Table, keys: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
