@@ -1,7 +1,8 @@
 """Served predictions kept for the monitor, off the request path.
 
 The request thread appends one tuple to a deque and goes on. A background thread makes Arrow of what has gathered and
-appends it to the table of the model's predictions. The queue is bounded: what does not fit is dropped and counted.
+appends it to the table of the model's predictions. The queue is bounded: what does not fit is dropped and counted. What
+comes in is in the table, dropped, failed, or waiting, whatever happens, and each is counted.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from mercury.definitions import arrow_schema
-from mercury.errors import MercuryError, UsageError
+from mercury.errors import UsageError
 from mercury.lake import Lake
 from mercury.runtime.metrics import Metric, Recorder, Update
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 QUEUE = 10_000
-"""Requests that wait to be written; at 30 features some 20 MB."""
+"""Predictions that wait to be written; at 30 features some 20 MB."""
 
 SECONDS = 2.0
 """How often what has gathered is written; as much is lost when the process is killed."""
@@ -106,6 +107,8 @@ class Capture:
     uri : the table, which is made when it is not there.
     schema : of `predictions_schema`.
     keys : names of the entity key columns.
+    queue : predictions that may wait; what comes beyond is dropped and counted.
+    seconds : how often what has gathered is written.
     recorder : where counts are told; None tells nobody.
     """
 
@@ -125,10 +128,12 @@ class Capture:
         self._features = tuple(name for name in schema.names[3 + len(keys) : -1])
         self._queue: deque[tuple[Any, ...]] = deque()
         self._limit = queue
-        self._written = self._dropped = self._failed = self._commits = 0
+        self._waiting = self._written = self._dropped = self._failed = self._commits = 0
         self._told = (0, 0, 0)
         self._table: Table | None = None
         self._recorder = recorder
+        # The first is held for a few instructions by whoever records or takes, so that no prediction is left uncounted.
+        # The second is held while the table is written; no request takes it.
         self._lock, self._writing = threading.Lock(), threading.Lock()
         self._ended = threading.Event()
         self._seconds = seconds
@@ -138,32 +143,33 @@ class Capture:
 
     def record(self, keys: Sequence[Mapping[str, Any]], now: int | None, predictions: Sequence[Prediction]) -> None:
         """Keep the answer to one request: its rows of keys, its time in microseconds UTC (None: the clock)."""
-        if len(self._queue) < self._limit and not self._ended.is_set():
-            self._queue.append((keys, now, time.time_ns() if now is None else 0, predictions))
-        else:
-            with self._lock:
-                self._dropped += len(predictions)
+        rows = len(predictions)
+        with self._lock:
+            if self._waiting + rows <= self._limit and not self._ended.is_set():
+                self._queue.append((keys, now, time.time_ns() if now is None else 0, predictions))
+                self._waiting += rows
+            else:
+                self._dropped += rows
 
     @property
     def counted(self) -> Counted:
         """What has become of the predictions so far."""
-        waiting = sum(len(entry[3]) for entry in list(self._queue))
-        return Counted(self._written, self._dropped, self._failed, waiting)
+        return Counted(self._written, self._dropped, self._failed, self._waiting)
 
     def flush(self) -> None:
         """Write what has gathered; returns when it is in the table, or counted as failed."""
         with self._writing:
-            taken = []
-            # The request threads only append, so what is counted now can be taken without a lock.
-            for _ in range(len(self._queue)):
-                taken.append(self._queue.popleft())
+            with self._lock:
+                taken, self._queue, self._waiting = self._queue, deque(), 0
             if taken:
                 self._write(taken)
 
     def close(self) -> None:
         """Write what is left and stop; records after that are dropped and counted."""
-        if not self._ended.is_set():
+        with self._lock:
+            ended = self._ended.is_set()
             self._ended.set()
+        if not ended:
             if threading.current_thread() is not self._thread:
                 self._thread.join()
             atexit.unregister(self.close)
@@ -175,14 +181,16 @@ class Capture:
         self.flush()
 
     def _write(self, taken: Sequence[tuple[Any, ...]]) -> None:
-        rows = sum(len(entry[3]) for entry in taken)
-        try:
-            self._append(self._rows(taken))
-            self._written += rows
-        except (MercuryError, pa.ArrowException, OSError) as error:
-            # Serving goes on whatever becomes of its record; that it is lost is counted and said.
-            self._failed += rows
-            _log.warning("%d predictions of %s were not kept: %s", rows, self.model, error)
+        rows = self._rows(taken)
+        if rows is not None:
+            try:
+                self._append(rows)
+                self._written += rows.num_rows
+            except Exception as error:
+                # Serving goes on whatever becomes of its record; that it is lost is counted and said.
+                self._fail(rows.num_rows, error)
+            else:
+                self._compact()
         self._tell()
 
     def _append(self, rows: pa.Table) -> None:
@@ -192,10 +200,33 @@ class Capture:
             self._table = Table.create(self.uri, self.schema, exist_ok=True)
         self._table.append(rows, evolve=True)
         self._commits += 1
-        if self._commits % COMPACT_EVERY == 0:
-            self._table.compact()
 
-    def _rows(self, taken: Sequence[tuple[Any, ...]]) -> pa.Table:
+    def _compact(self) -> None:
+        if self._table is None or self._commits % COMPACT_EVERY:
+            return
+        try:
+            self._table.compact()
+        except Exception as error:
+            # Another replica may be at it. The rows are in the table all the same.
+            _log.warning("the predictions of %s were not compacted: %s", self.model, error)
+
+    def _fail(self, rows: int, error: Exception) -> None:
+        self._failed += rows
+        _log.warning("%d predictions of %s were not kept: %s", rows, self.model, error)
+
+    def _rows(self, taken: Sequence[tuple[Any, ...]]) -> pa.Table | None:
+        """Requests as rows; a request that does not fit the table fails by itself, not with all that came beside it."""
+        try:
+            return self._table_of(taken)
+        except Exception as error:
+            if len(taken) == 1:
+                self._fail(len(taken[0][3]), error)
+                return None
+        parts = [self._rows([entry]) for entry in taken]
+        kept = [part for part in parts if part is not None]
+        return pa.concat_tables(kept) if kept else None
+
+    def _table_of(self, taken: Sequence[tuple[Any, ...]]) -> pa.Table:
         columns: dict[str, list[Any]] = {name: [] for name in self.schema.names}
         for keys, now, clock, predictions in taken:
             at = clock // 1000 if now is None else now
@@ -214,15 +245,19 @@ class Capture:
         if self._recorder is None:
             return
         model = {"model": self.model}
-        dropped, failed = self._dropped, self._failed
-        self._recorder.apply(
-            [
-                Update("mercury_capture_rows_total", self._written - self._told[0], model),
-                Update("mercury_capture_dropped_total", dropped - self._told[1], {**model, "reason": "queue"}),
-                Update("mercury_capture_dropped_total", failed - self._told[2], {**model, "reason": "write"}),
-            ]
-        )
-        self._told = self._written, dropped, failed
+        counts = self._written, self._dropped, self._failed
+        written, dropped, failed = (now - before for now, before in zip(counts, self._told, strict=True))
+        updates = [
+            Update("mercury_capture_rows_total", written, model),
+            Update("mercury_capture_dropped_total", dropped, {**model, "reason": "queue"}),
+            Update("mercury_capture_dropped_total", failed, {**model, "reason": "write"}),
+        ]
+        try:
+            self._recorder.apply(updates)
+            self._told = counts
+        except Exception as error:
+            # What was not told is told with what comes next.
+            _log.warning("the counts of captured predictions of %s were not told: %s", self.model, error)
 
 
 def _column(values: list[Any], kind: pa.DataType) -> pa.Array:

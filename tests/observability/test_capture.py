@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from mercury.models.inference import build_app
 from mercury.models.prediction import FeatureRow, Prediction
 from mercury.observability import Capture
 from mercury.observability.capture import CAPTURE_METRICS, predictions_schema
-from mercury.runtime.metrics import Metrics
+from mercury.runtime.metrics import Metrics, Update
 from mercury.tables import Table
 from tests.models.test_inference import infer, model  # noqa: F401
 
@@ -95,7 +96,7 @@ def test_recording_waits_for_no_writer(tmp_path: Path) -> None:
 
 def test_what_the_queue_does_not_hold_is_dropped_and_counted(tmp_path: Path) -> None:
     metrics = Metrics(CAPTURE_METRICS)
-    capture = opened(tmp_path / "p", queue=3, recorder=metrics)
+    capture = opened(tmp_path / "p", queue=7, recorder=metrics)
     for number in range(5):
         capture.record(*request(number, rows=2))
     capture.close()
@@ -105,6 +106,99 @@ def test_what_the_queue_does_not_hold_is_dropped_and_counted(tmp_path: Path) -> 
     assert Table.open(tmp_path / "p").read().num_rows == 6
     assert metrics.value("mercury_capture_rows_total", model="risk") == 6
     assert metrics.value("mercury_capture_dropped_total", model="risk", reason="queue") == 4
+
+
+def test_the_queue_is_bounded_by_predictions_not_by_requests(tmp_path: Path) -> None:
+    """One request may have thousands of rows, and memory is theirs."""
+    capture = opened(tmp_path / "p", queue=100)
+    capture.record(*request(1, rows=101))
+    capture.record(*request(2, rows=60))
+    capture.record(*request(3, rows=60))
+
+    assert (capture.counted.waiting, capture.counted.dropped) == (60, 161)
+    capture.flush()
+    capture.record(*request(4, rows=100))
+    capture.close()
+    assert (capture.counted.written, capture.counted.waiting) == (160, 0)
+
+
+def test_a_request_that_does_not_fit_the_table_fails_alone_and_the_writer_goes_on(tmp_path: Path) -> None:
+    metrics = Metrics(CAPTURE_METRICS)
+    capture = opened(tmp_path / "p", recorder=metrics)
+    _, _, (answer,) = request(2)
+    capture.record(*request(1, rows=2))
+    capture.record([{"carrier": "C"}], 2, [replace(answer, features=FeatureRow({"delay": "late"}, {}))])
+    capture.record([{"carrier": 7}], 3, [answer])
+    capture.record([{"carrier": "C"}, {"carrier": "D"}], 4, [answer])
+    capture.record(*request(5))
+    capture.flush()
+    capture.record(*request(6))
+    capture.close()
+
+    ids = Table.open(tmp_path / "p").read()["prediction_id"].to_pylist()
+    assert sorted(ids) == ["1/0", "1/1", "5/0", "6/0"]
+    assert (capture.counted.written, capture.counted.failed) == (4, 3)
+    assert metrics.value("mercury_capture_dropped_total", model="risk", reason="write") == 3
+
+
+def test_rows_that_are_in_the_table_are_not_counted_as_failed_when_it_is_not_compacted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(table: Table) -> None:
+        raise UnavailableError("another replica is at it")
+
+    monkeypatch.setattr("mercury.observability.capture.COMPACT_EVERY", 1)
+    monkeypatch.setattr(Table, "compact", refuse)
+    capture = opened(tmp_path / "p")
+    capture.record(*request(1, rows=3))
+    capture.close()
+
+    assert (capture.counted.written, capture.counted.failed) == (3, 0)
+    assert Table.open(tmp_path / "p").read().num_rows == 3
+
+
+def test_counts_that_could_not_be_told_are_told_with_the_next(tmp_path: Path) -> None:
+    metrics, refusals = Metrics(CAPTURE_METRICS), [True, False]
+
+    class Once:
+        def apply(self, updates: Sequence[Update]) -> None:
+            if refusals.pop(0):
+                raise ConnectionError("the monitor is restarted")
+            metrics.apply(updates)
+
+    capture = opened(tmp_path / "p", recorder=Once())
+    capture.record(*request(1, rows=2))
+    capture.flush()
+    assert metrics.value("mercury_capture_rows_total", model="risk") is None
+    capture.record(*request(2, rows=3))
+    capture.close()
+
+    assert metrics.value("mercury_capture_rows_total", model="risk") == 5
+
+
+def test_threads_and_a_closing_server_leave_no_prediction_uncounted(tmp_path: Path) -> None:
+    capture = Capture("risk", str(tmp_path / "p"), SCHEMA, ["carrier"], seconds=0.001, queue=50)
+    served = [0] * 4
+    ended = threading.Event()
+
+    def serve(part: int) -> None:
+        while not ended.is_set():
+            capture.record(*request(part * 1_000_000 + served[part], rows=3))
+            served[part] += 3
+
+    threads = [threading.Thread(target=serve, args=(part,)) for part in range(4)]
+    for thread in threads:
+        thread.start()
+    while capture.counted.written < 30:
+        ended.wait(0.001)
+    capture.close()
+    ended.set()
+    for thread in threads:
+        thread.join()
+
+    counted = capture.counted
+    assert counted.written + counted.dropped == sum(served) and (counted.failed, counted.waiting) == (0, 0)
+    assert Table.open(tmp_path / "p").read().num_rows == counted.written
 
 
 def test_many_threads_lose_nothing(tmp_path: Path) -> None:
