@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from mercury.definitions.base import Named
 from mercury.definitions.models import Model
 from mercury.definitions.values import Duration, Length, Sql
+from mercury.time import duration
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +47,11 @@ class Monitor(Named):
             fix = "Use a share of the rows above 0 and at most 0.5, as 0.01"
             raise self.fail(f"atom_share={self.atom_share} is out of range", fix, "atom_share")
         assert self.model.service is not None
-        taken = {name for view in self.model.service.views for name in view.columns}
+        if duration(self.average_run_length) < duration(self.window):
+            fix = f"Write at least the window, as average_run_length={self.window!r}; '7305d' is 20 years"
+            found = f"average_run_length={self.average_run_length!r} is shorter than window={self.window!r}"
+            raise self.fail(found, fix, "average_run_length")
+        # The predicted probability is watched by this name.
+        taken = {"score", *(name for view in self.model.service.views for name in view.columns)}
         for name in self.watch:
             self.check_output("watch", name, taken)

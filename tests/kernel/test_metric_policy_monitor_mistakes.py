@@ -74,6 +74,14 @@ MISTAKES: list[tuple[Callable[[], object], str]] = [
         lambda: replace(MONITOR, watch={"flights_1d": "dep_delay"}),
         "'flights_1d' is already the name of another column (Monitor/watch.watch)",
     ),
+    (
+        lambda: replace(MONITOR, watch={"score": "dep_delay"}),
+        "'score' is already the name of another column (Monitor/watch.watch)",
+    ),
+    (
+        lambda: replace(MONITOR, window="7d", average_run_length="1d"),
+        "average_run_length='1d' is shorter than window='7d' (Monitor/watch.average_run_length)",
+    ),
 ]
 
 
