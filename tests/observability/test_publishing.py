@@ -67,7 +67,7 @@ def test_one_command_writes_rules_that_promtool_takes_and_a_dashboard(tmp_path: 
     written = [Path(line) for line in told.stdout.splitlines()]
     assert [path.name for path in written] == ["rules.yml", "dashboard.json"]
     done = subprocess.run([program("promtool"), "check", "rules", str(written[0])], capture_output=True, text=True)
-    assert done.returncode == 0 and "4 rules found" in done.stdout + done.stderr, done.stdout + done.stderr
+    assert done.returncode == 0 and "5 rules found" in done.stdout + done.stderr, done.stdout + done.stderr
     assert json.loads(written[1].read_text())["uid"] == "mercury-monitors"
 
 
@@ -85,6 +85,7 @@ def test_rules_fire_when_they_should_and_only_then(tmp_path: Path) -> None:
                 "input_series": [
                     {"series": f"mercury_monitor_alarm{alarm}", "values": "0 0 1 1 1 0 0"},
                     {"series": f"mercury_monitor_window_end_seconds{alarm}", "values": "0x10000"},
+                    {"series": f"mercury_monitor_window_rows{alarm}", "values": "900 900 0 0 900x20"},
                     {
                         "series": 'mercury_capture_dropped_total{model="risk", reason="queue"}',
                         "values": "0 0 0 0 0 5x20",
@@ -94,6 +95,9 @@ def test_rules_fire_when_they_should_and_only_then(tmp_path: Path) -> None:
                     _expected("MercuryModelChanged", "1m"),
                     _expected("MercuryModelChanged", "3m", labels),
                     _expected("MercuryModelChanged", "6m"),
+                    _expected("MercuryNoPredictions", "1m"),
+                    _expected("MercuryNoPredictions", "3m", {**labels, "severity": "warning"}),
+                    _expected("MercuryNoPredictions", "5m"),
                     _expected("MercuryMonitorBehind", "2d"),
                     _expected("MercuryMonitorBehind", "4d", {**labels, "severity": "warning"}),
                     _expected("MercuryPredictionsDropped", "4m"),

@@ -50,12 +50,7 @@ PANELS = (
     Panel(
         "Values named in the alarm (1 = named)",
         "table",
-        [
-            (
-                f"mercury_monitor_column_named{{{_CHOSEN}}} == 1 or mercury_monitor_column_named{{{_CHOSEN}}}",
-                "{{column}}",
-            )
-        ],
+        [(f"sort_desc(mercury_monitor_column_named{{{_CHOSEN}}})", "{{column}}")],
     ),
     Panel(
         "Quality: realised by labels, and estimated without (AUC)",

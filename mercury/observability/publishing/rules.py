@@ -41,6 +41,14 @@ def _group(monitor: Monitor) -> dict[str, Any]:
                 wait="15m",
             ),
             _rule(
+                "MercuryNoPredictions",
+                f"mercury_monitor_window_rows{mine} == 0",
+                "warning",
+                about,
+                "No prediction of {{ $labels.model }} was captured in the last window",
+                "Nobody asks, or what is asked is not captured: features and scores are not watched.",
+            ),
+            _rule(
                 "MercuryFeatureSkew",
                 f"max by (monitor, model, column) (mercury_monitor_skew_ratio{mine}) > 0.01",
                 "warning",
