@@ -18,7 +18,7 @@ from functools import cached_property
 import numpy as np
 import pyarrow as pa
 
-from mercury.observability.partition import Partition, cells
+from mercury.observability.partition import cells
 from mercury.observability.profiles import slot_numbers
 from mercury.observability.reference import Column, Numbers
 
@@ -83,22 +83,24 @@ class Season:
     ) -> None:
         slots = slot_numbers(column, values)
         both, place = np.unique(window * HOURS + hour, return_inverse=True)
-        counts = np.bincount(place * column.slots + slots, minlength=len(both) * column.slots)
         self.column = column
-        self._counts = counts.reshape(len(both), column.slots)
-        self._window, self._hour = both // HOURS, both % HOURS
         self.atom_share = atom_share
-        self._known: dict[frozenset[int], tuple[np.ndarray, float, bool]] = {}
-
-    @cached_property
-    def counts(self) -> np.ndarray:
+        self._window, self._hour = both // HOURS, both % HOURS
+        self._by_hour = _table(hour, slots, (HOURS, column.slots))
+        self.counts = self._by_hour.sum(0)
         """All of the reference, by slot."""
-        return self._counts.sum(0)
-
-    @cached_property
-    def cells(self) -> Partition:
+        self.cells = cells(column, self.counts, atom_share)
         """What is watched by itself."""
-        return cells(self.column, self.counts, self.atom_share)
+        # Windows are kept by cell and by quantile only: by slot they would take hundreds of megabytes.
+        self._seen = _table(place, self.cells.of[slots], (len(both), len(self.cells.names)))
+        self._steps = np.zeros((len(both), 0), np.int64)
+        if isinstance(column, Numbers):
+            present = self.counts[: column.missing]
+            quantile = (np.cumsum(present) - present) * STEPS // max(int(present.sum()), 1)
+            step = np.cumsum(np.r_[False, quantile[1:] != quantile[:-1]])
+            here = slots < column.missing
+            self._steps = _table(place[here], step[slots[here]], (len(both), int(step[-1]) + 1))
+        self._known: dict[frozenset[int], tuple[np.ndarray, float, bool]] = {}
 
     @cached_property
     def hours(self) -> np.ndarray:
@@ -127,12 +129,6 @@ class Season:
         return self._likeness(frozenset(np.flatnonzero(self.hours).tolist()))[2]
 
     @cached_property
-    def _by_hour(self) -> np.ndarray:
-        out = np.zeros((HOURS, self.column.slots), np.int64)
-        np.add.at(out, self._hour, self._counts)
-        return out
-
-    @cached_property
     def _laws(self) -> np.ndarray:
         """Shares by hour and slot; nothing for an hour without rows."""
         return self._by_hour / np.maximum(self.hours[:, None], 1)
@@ -140,14 +136,8 @@ class Season:
     @cached_property
     def _coarse(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """By cell, and for numbers by quantile: counts of each window and hour, and shares by hour."""
-        steps = np.zeros((len(self._counts), 0), np.int64)
-        if isinstance(self.column, Numbers):
-            present = self.counts[: self.column.missing]
-            step = (np.cumsum(present) - present) * STEPS // max(int(present.sum()), 1)
-            starts = np.flatnonzero(np.r_[True, step[1:] != step[:-1]])
-            steps = np.add.reduceat(self._counts[:, : self.column.missing], starts, axis=1)
         out = []
-        for counts in (self.cells.add_up(self._counts), steps):
+        for counts in (self._seen, self._steps):
             laws = np.zeros((HOURS, counts.shape[1]))
             np.add.at(laws, self._hour, counts)
             out.append((counts, laws / np.maximum(self.hours[:, None], 1)))
@@ -166,7 +156,7 @@ class Season:
         taken = np.isin(self._hour, list(chosen))
         hour = self._hour[taken]
         window, starts, number = np.unique(self._window[taken], return_index=True, return_inverse=True)
-        held = self._counts[taken].sum(1)
+        held = self._seen[taken].sum(1)
         rows = np.add.reduceat(held, starts)
         enough = rows >= min(FEWEST_ROWS, rows.max())
         size = rows[enough, None]
@@ -203,6 +193,11 @@ class Season:
         far = present * distances(*steps) ** 2 / KOLMOGOROV_SQUARE
         weight = spread.mean(0)
         return alike, float(likeness(far.sum())), float(alike @ weight) > ALIKE * float(weight.sum())
+
+
+def _table(rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """How often each row and column occur together."""
+    return np.bincount(rows * shape[1] + columns, minlength=shape[0] * shape[1]).reshape(shape)
 
 
 def distances(counts: np.ndarray, laws: np.ndarray) -> np.ndarray:
