@@ -5,7 +5,7 @@ Counts are the same bit for bit however the rows are split; sums of values to 1e
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -17,7 +17,16 @@ from mercury import summaries
 from mercury.definitions import Count, Max, Min, Sum, Variance
 from mercury.errors import SpecMismatchError, UsageError
 from mercury.observability import kernels
-from mercury.observability.reference import Categories, Column, Numbers, Reference, column_of, floats_of
+from mercury.observability.reference import (
+    Categories,
+    Column,
+    Numbers,
+    Reference,
+    column_of,
+    floats_of,
+    is_text,
+    value_counts,
+)
 from mercury.summaries import SCALARS, Summary, SummarySpec
 
 STRETCH = 1 << 15
@@ -159,11 +168,8 @@ def profile(rows: pa.Table, reference: Reference) -> Profile:
     """
     states = []
     for column in reference.columns:
-        values = column_of(rows, column.name)
-        if isinstance(column, Numbers) and not pa.types.is_string(values.type):
-            states.append(_numbers(column, floats_of(values), values.null_count))
-        else:
-            states.append(_categories(column, values))
+        values = _of_kind(column, column_of(rows, column.name))
+        states.append(_numbers(column, values) if isinstance(column, Numbers) else _categories(column, values))
     return _assemble(reference, states)
 
 
@@ -234,14 +240,13 @@ COLUMNS_SCHEMA = pa.schema(
 )
 
 
-def _numbers(column: Numbers, floats: np.ndarray, nulls: int) -> ColumnProfile:
+def _numbers(column: Numbers, values: pa.ChunkedArray) -> ColumnProfile:
     counts, totals = np.zeros(column.slots, np.int64), np.zeros(column.slots)
-    guide = column.guide
+    guide, grid = column.guide, column.guide.grid
     least, greatest, seen, mean, m2 = np.inf, -np.inf, 0, 0.0, 0.0
-    for low in range(0, len(floats), STRETCH):
-        stretch = floats[low : low + STRETCH]
+    for stretch in _stretches(values):
         finite, smallest, largest, total = kernels.count(
-            stretch, guide.cuts, guide.low, guide.scale, guide.starts, counts, totals
+            stretch, guide.cuts, grid.low, grid.scale, guide.starts, counts, totals
         )
         if not finite:
             continue
@@ -253,23 +258,38 @@ def _numbers(column: Numbers, floats: np.ndarray, nulls: int) -> ColumnProfile:
         m2 += kernels.squares(stretch, middle) + step * step * seen * finite / both
         mean += step * finite / both
         seen = both
-    nan = int(counts[-1]) - nulls
+    nan = int(counts[-1]) - values.null_count
     if not seen:
         return ColumnProfile(column, counts, totals, np.nan, np.nan, np.nan, np.nan, nan)
     return ColumnProfile(column, counts, totals, least, greatest, mean, m2, nan)
 
 
-def _categories(column: Column, values: pa.ChunkedArray) -> ColumnProfile:
-    counted = pc.value_counts(values.cast(pa.string()))
-    found = pa.chunked_array([counted.field("values")])
+def _stretches(values: pa.ChunkedArray) -> Iterator[np.ndarray]:
+    for chunk in values.chunks:
+        floats = chunk.to_numpy(zero_copy_only=False)
+        for low in range(0, len(floats), STRETCH):
+            yield floats[low : low + STRETCH]
+
+
+def _categories(column: Categories, values: pa.ChunkedArray) -> ColumnProfile:
+    texts, counted = value_counts(values)
     counts = np.zeros(column.slots, np.int64)
-    if isinstance(column, Numbers):
-        raise SpecMismatchError(
-            f"the column {column.name!r} was a number in the reference and is text now",
-            fix="Cast it, or learn a new reference",
-        )
-    np.add.at(counts, slot_numbers(column, found), counted.field("counts").to_numpy())
+    np.add.at(counts, slot_numbers(column, pa.chunked_array([texts])), counted)
     return ColumnProfile(column, counts, np.zeros(column.slots), np.nan, np.nan, np.nan, np.nan, 0)
+
+
+def _of_kind(column: Column, values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The values, which are numbers or text as in the reference, or nulls alone; else `SpecMismatchError`."""
+    then, now = isinstance(column, Categories), is_text(values.type)
+    if then == now:
+        return values
+    if values.null_count == len(values):
+        return pa.chunked_array([pa.nulls(len(values), pa.string() if then else pa.float64())])
+    kinds = {True: "text", False: "a number"}
+    raise SpecMismatchError(
+        f"the column {column.name!r} was {kinds[then]} in the reference and is {kinds[now]} now",
+        fix="Cast it, or learn a new reference",
+    )
 
 
 def _assemble(reference: Reference, states: Sequence[ColumnProfile]) -> Profile:

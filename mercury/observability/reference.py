@@ -26,6 +26,7 @@ import pyarrow.compute as pc
 from mercury.definitions import canonical_json
 from mercury.errors import CorruptDataError, SchemaError, UsageError, did_you_mean
 from mercury.observability.kernels import Guide
+from mercury.observability.order import Order
 
 FORMAT = 1
 """Version of the layout of slots; it is part of every reference's hash."""
@@ -189,7 +190,7 @@ def reference_profile(rows: pa.Table, columns: Sequence[str] | None = None, *, a
     """How to cut these columns (all by default), learnt from rows that are taken as right.
 
     Numbers and booleans, text, and dictionaries of text are columns; a column without any value has one bin, in which
-    every value that comes is a change. The cut takes one sort of each column.
+    every value that comes is a change.
 
     Raises `SchemaError` for a column that is missing or of another type, `UsageError` for a share out of range.
 
@@ -203,25 +204,49 @@ def reference_profile(rows: pa.Table, columns: Sequence[str] | None = None, *, a
 
 
 def column_of(rows: pa.Table, name: str) -> pa.ChunkedArray:
-    """A column as float64 or as text; `SchemaError` for one that is missing or of another type."""
+    """A column as float64 or as text (see `is_text`); `SchemaError` for one that is missing or of another type."""
     if name not in rows.column_names:
         raise SchemaError(f"the rows have no column {name!r}", fix=did_you_mean(name, rows.column_names))
     values = rows[name]
     kind = values.type
+    if is_text(kind):
+        return values
     if pa.types.is_dictionary(kind):
         values, kind = values.cast(kind.value_type), kind.value_type
     if pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_decimal(kind) or pa.types.is_null(kind):
         return values if kind == pa.float64() else values.cast(pa.float64(), safe=False)
     if pa.types.is_boolean(kind):
         return values.cast(pa.int8()).cast(pa.float64())
-    if pa.types.is_string(kind):
-        return values
-    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind) or pa.types.is_string(kind):
         return values.cast(pa.string())
     raise SchemaError(
         f"the column {name!r} has type {kind}, which cannot be profiled",
         fix="Make it a number or text, or leave it out",
     )
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Whether a column is of strings, or of a dictionary of strings."""
+    return pa.types.is_string(kind) or (pa.types.is_dictionary(kind) and pa.types.is_string(kind.value_type))
+
+
+def value_counts(values: pa.ChunkedArray) -> tuple[pa.Array, np.ndarray]:
+    """The values of a column of text, null included, and how often each occurs; a value may come in several places.
+
+    Of a dictionary only the places are counted, so it costs less than a column of strings.
+    """
+    if not pa.types.is_dictionary(values.type):
+        found = pc.value_counts(values)
+        return found.field("values"), found.field("counts").to_numpy()
+    texts, counts = [], []
+    for chunk in values.chunks:
+        size = len(chunk.dictionary)
+        places = chunk.indices.cast(pa.int64()).fill_null(size).to_numpy()
+        texts += [chunk.dictionary, pa.nulls(1, pa.string())]
+        counts.append(np.bincount(places, minlength=size + 1))
+    if not texts:
+        return pa.nulls(0, pa.string()), np.empty(0, np.int64)
+    return pa.concat_arrays(texts), np.concatenate(counts)
 
 
 def floats_of(values: pa.ChunkedArray) -> np.ndarray:
@@ -230,32 +255,33 @@ def floats_of(values: pa.ChunkedArray) -> np.ndarray:
 
 
 def _cut(name: str, values: pa.ChunkedArray, atom_share: float) -> Column:
-    if pa.types.is_string(values.type):
+    if is_text(values.type):
         return _categories(name, values)
-    ordered = np.sort(floats_of(values) + 0.0)
-    finite = ordered[np.searchsorted(ordered, -np.inf, "right") : np.searchsorted(ordered, np.inf, "left")]
-    if not len(finite):
+    order = Order(floats_of(values))
+    count = order.count
+    if not count:
         return Numbers(name, (), ())
-    count = len(finite)
-    starts = np.flatnonzero(np.r_[True, finite[1:] != finite[:-1]])
-    shares = np.diff(np.r_[starts, count]) / count
-    frequent = finite[starts[shares >= 1 / QUANTILES]]
-    # A value alone is cut off above as well. The greatest double has none above it.
-    above = np.nextafter(frequent, np.inf)
     levels = np.r_[np.arange(1, QUANTILES) / QUANTILES, [tail for tail in TAILS if tail * count >= 1]]
     levels = np.unique(np.r_[levels, [1 - tail for tail in TAILS if tail * count >= 1]])
     places = np.maximum(np.ceil(levels * count).astype(np.int64), 1) - 1
-    edges = np.unique(np.r_[finite[places], frequent, above[np.isfinite(above)]])
-    atoms = finite[starts[shares >= atom_share]]
+    # A value with a quantile's share of the rows lies at a quantile, or is the last one.
+    runs = order.near(np.r_[places, count - 1])
+    shares = runs.counts / count
+    frequent = runs.values[shares >= 1 / QUANTILES]
+    # A value alone is cut off above as well. The greatest double has none above it.
+    above = np.nextafter(frequent[frequent < np.finfo(np.float64).max], np.inf)
+    edges = np.unique(np.r_[runs.at(places), frequent, above])
+    atoms = runs.values[shares >= atom_share]
     return Numbers(name, tuple(edges.tolist()), tuple(atoms.tolist()))
 
 
 def _categories(name: str, values: pa.ChunkedArray) -> Categories:
-    counted = pc.value_counts(values.drop_null())
-    found = pa.table({"value": counted.field("values"), "count": counted.field("counts")})
+    texts, counts = value_counts(values)
+    found = pa.table({"value": texts, "count": counts}).filter(pc.field("value").is_valid() & (pc.field("count") > 0))
+    found = found.group_by("value").aggregate([("count", "sum")])
     complete = found.num_rows <= MOST_CATEGORIES
     if not complete:
-        found = found.sort_by([("count", "descending"), ("value", "ascending")]).slice(0, MOST_CATEGORIES)
+        found = found.sort_by([("count_sum", "descending"), ("value", "ascending")]).slice(0, MOST_CATEGORIES)
     return Categories(name, tuple(sorted(found["value"].to_pylist())), complete)
 
 

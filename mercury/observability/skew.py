@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from mercury.observability.drift import compare
 from mercury.observability.profiles import profile
-from mercury.observability.reference import column_of, floats_of, reference_profile
+from mercury.observability.reference import column_of, floats_of, is_text, reference_profile
 
 RELATIVE = 1e-9
 """Numbers that differ by less, relatively, are the same: sums in another order."""
@@ -62,12 +62,14 @@ def measure_skew(served: pa.Table, joined: pa.Table, features: Sequence[str]) ->
     found = {}
     for name in features:
         mine, theirs = column_of(served, name), column_of(joined, name)
-        reference = reference_profile(pa.table({name: theirs}))
-        own = pa.table({name: mine}) if mine.type == theirs.type else pa.table({name: mine.cast(theirs.type)})
-        drift = compare(profile(pa.table({name: theirs}), reference), profile(own, reference)).columns[name]
+        if is_text(mine.type) or is_text(theirs.type):
+            mine, theirs = mine.cast(pa.string()), theirs.cast(pa.string())
+        own, other = pa.table({name: mine}), pa.table({name: theirs})
+        reference = reference_profile(other)
+        drift = compare(profile(other, reference), profile(own, reference)).columns[name]
         values = [drift.statistics[by].value for by in ("ks", "l_infinity")]
         distance = max((value for value in values if value is not None), default=0.0)
-        found[name] = FeatureSkew(differing_rows(own[name], theirs), distance)
+        found[name] = FeatureSkew(differing_rows(mine, theirs), distance)
     return Skew(served.num_rows, found)
 
 
