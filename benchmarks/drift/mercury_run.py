@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from benchmarks.drift.data import NUMBERS
 from benchmarks.work import arguments, work
-from mercury.observability import DriftReport, compare, profile, reference_profile
+from mercury.observability import DriftReport, ParquetColumns, compare, learn, profile
 
 TOLERANCE = 0.05
 
@@ -21,17 +21,14 @@ def main() -> None:
     pa.set_cpu_count(1)
     if task == "report":
         with work(note):
-            known = pq.read_table(home / "reference.parquet")
-            reference = reference_profile(known)
-            then = profile(known, reference)
-            report = compare(then, profile(pq.read_table(home / "current.parquet"), reference), tolerance=TOLERANCE)
+            reference, then = learn(ParquetColumns(home / "reference.parquet"))
+            now = profile(ParquetColumns(home / "current.parquet"), reference)
+            report = compare(then, now, tolerance=TOLERANCE)
     else:
-        known = pq.read_table(home / "reference.parquet")
-        reference = reference_profile(known)
-        then = profile(known, reference)
-        profile(known.slice(0, 1000), reference)
+        reference, then = learn(ParquetColumns(home / "reference.parquet"))
         with work(note):
-            report = compare(then, profile(pq.read_table(home / "window.parquet"), reference), tolerance=TOLERANCE)
+            now = profile(ParquetColumns(home / "window.parquet"), reference)
+            report = compare(then, now, tolerance=TOLERANCE)
     pq.write_table(_answer(report), answer)
 
 

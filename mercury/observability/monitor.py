@@ -36,8 +36,8 @@ from mercury.observability.performance import (
     realised,
 )
 from mercury.observability.performance.labels import KNOWN_AT, LABEL
-from mercury.observability.profiles import Profile, profile
-from mercury.observability.reference import Reference, column_of, reference_profile
+from mercury.observability.profiles import Profile, learn, profile
+from mercury.observability.reference import Reference, column_of
 from mercury.observability.results import ColumnWindow, MonitorReport, WindowReport, shown
 from mercury.observability.skew import Skew, measure_skew
 from mercury.observability.sources import instants
@@ -126,7 +126,7 @@ class _Stream:
 
     @classmethod
     def of(cls, watched: sources.Watched, windows: Windows, atom_share: float) -> _Stream:
-        reference = reference_profile(watched.reference, watched.current.column_names, atom_share=atom_share)
+        reference, known = learn(watched.reference, watched.current.column_names, atom_share=atom_share)
         then = windows.number(watched.reference_times)
         seasons = {
             column.name: Season(column, column_of(watched.reference, column.name), *then, atom_share)
@@ -134,7 +134,6 @@ class _Stream:
         }
         window, hour = windows.number(watched.current_times)
         order = np.argsort(window, kind="stable")
-        known = profile(watched.reference, reference)
         pairs = {name: Pair.of(known[name], known[name], atom_share) for name in reference.names}
         return cls(reference, pairs, seasons, watched.current.take(pa.array(order)), window[order], hour[order])
 

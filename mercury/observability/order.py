@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
-from mercury.observability.kernels import Grid, cell
+from mercury.observability.kernels import BLOCK, Grid, cells_of
 
 CELLS = 16_384
 
@@ -45,9 +45,11 @@ class Order:
         sample = values[:: max(1, len(values) // SAMPLE)]
         # Few values are one cell: sorting all of them is cheap.
         sample = np.sort(sample[np.isfinite(sample)]) if len(values) > 2 * SAMPLE else values[:0]
-        self._grid = Grid.over(sample, CELLS)
-        self._held = np.zeros(CELLS, np.int64)
-        _count(values, self._grid.low, self._grid.scale, self._held)
+        grid = Grid.over(sample, CELLS)
+        self._cells = np.empty(len(values), np.uint16)
+        held = np.zeros((2, CELLS + 1), np.int64)
+        _count(values, grid.low, grid.scale, held, self._cells)
+        self._held = held.sum(0)[:CELLS]
         self._ends = np.cumsum(self._held)
 
     @property
@@ -57,21 +59,22 @@ class Order:
 
     def near(self, ranks: np.ndarray) -> Runs:
         """All values of the cells in which these ranks (from 0, below ``count``) lie."""
-        wanted = np.zeros(CELLS, np.bool_)
+        wanted = np.zeros(CELLS + 1, np.bool_)
         wanted[np.searchsorted(self._ends, ranks, side="right")] = True
         cells = np.flatnonzero(wanted)
         held = self._held[cells]
         first, others = np.full(CELLS, np.nan), np.zeros(CELLS, np.int64)
-        rest = np.empty(int(held.sum()))
-        taken = _gather(self._values, self._grid.low, self._grid.scale, wanted, first, others, rest)
+        # One more place: a value is written before it is known whether it is wanted.
+        rest, place = np.empty(int(held.sum()) + 1), np.empty(int(held.sum()) + 1, np.uint16)
+        taken = _gather(self._values, self._cells, wanted, first, others, rest, place)
         values, counts = _runs(np.sort(rest[:taken]))
         # The first value of a cell stands for all that equal it, so that of frequent ones nothing is sorted.
         places = np.searchsorted(values, first[cells])
         values = np.insert(values, places, first[cells])
         counts = np.insert(counts, places, held - others[cells])
-        kept = np.cumsum(counts) - counts
-        left_out = self._ends[cells] - np.cumsum(held)
-        return Runs(values, counts, kept + left_out[np.searchsorted(np.cumsum(held), kept, side="right")])
+        before, ends = np.cumsum(counts) - counts, np.cumsum(held)
+        runs = np.diff(np.r_[0, np.searchsorted(before, ends)])
+        return Runs(values, counts, before + np.repeat(self._ends[cells] - ends, runs))
 
 
 def _runs(ordered: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -82,38 +85,45 @@ def _runs(ordered: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 @numba.njit(cache=True, nogil=True)
-def _count(values: np.ndarray, low: float, scale: float, held: np.ndarray) -> None:  # pragma: no cover
-    cells = len(held)
-    for row in range(len(values)):
-        value = values[row]
-        if abs(value) < np.inf:
-            held[cell(value, low, scale, cells)] += 1
+def _count(
+    values: np.ndarray, low: float, scale: float, held: np.ndarray, cells: np.ndarray
+) -> None:  # pragma: no cover
+    """The cell of each value, and how many values each cell holds, in two parts."""
+    block = np.empty(BLOCK, np.int32)
+    for begin in range(0, len(values), BLOCK):
+        part = values[begin : begin + BLOCK]
+        cells_of(part, low, scale, CELLS, block)
+        for row in range(len(part)):
+            place = np.uint16(block[row])
+            cells[begin + row] = place
+            # Two parts by turns: to add to what was added to a moment ago would have to wait.
+            held[row & 1, place] += 1
 
 
 @numba.njit(cache=True, nogil=True)
 def _gather(
     values: np.ndarray,
-    low: float,
-    scale: float,
+    cells: np.ndarray,
     wanted: np.ndarray,
     first: np.ndarray,
     others: np.ndarray,
     rest: np.ndarray,
+    place: np.ndarray,
 ) -> int:  # pragma: no cover
     """Collect the values of the wanted cells that differ from the first one there; returns how many they are."""
-    taken, cells = 0, len(wanted)
+    found = np.uint64(0)
     for row in range(len(values)):
-        value = values[row] + 0.0
-        if not abs(value) < np.inf:
-            continue
-        place = cell(value, low, scale, cells)
-        if not wanted[place]:
-            continue
-        known = first[place]
+        rest[found] = values[row] + 0.0
+        place[found] = cells[row]
+        found += np.uint64(wanted[cells[row]])
+    taken = 0
+    for row in range(found):
+        value, at = rest[row], place[row]
+        known = first[at]
         if known != known:
-            first[place] = value
+            first[at] = value
         elif value != known:
             rest[taken] = value
             taken += 1
-            others[place] += 1
+            others[at] += 1
     return taken

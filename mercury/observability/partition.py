@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -28,9 +29,12 @@ class Partition:
 
     def add_up(self, counts: np.ndarray) -> np.ndarray:
         """Counts by part, from counts by slot; further dimensions before the last are kept."""
-        order = np.argsort(self.of, kind="stable")
-        starts = np.searchsorted(self.of[order], np.arange(len(self.names)))
+        order, starts = self._order
         return np.add.reduceat(counts[..., order], starts, axis=-1)
+
+    @cached_property
+    def _order(self) -> tuple[np.ndarray, np.ndarray]:
+        return _by_part(self.of, len(self.names))
 
 
 def groups(column: Column, counts: np.ndarray, atom_share: float) -> Partition:
@@ -74,10 +78,11 @@ def _deciles(counts: np.ndarray, taken: np.ndarray) -> np.ndarray:
 
 def _labelled(column: Column, numbers: np.ndarray) -> Partition:
     found, of = np.unique(numbers, return_inverse=True)
-    names = []
-    for part in range(len(found)):
-        slots = np.flatnonzero(of == part)
-        names.append(column.name_of(int(slots[0])) if len(slots) == 1 else _span(column, slots))
+    order, starts = _by_part(of, len(found))
+    names = [
+        column.name_of(int(order[start])) if end - start == 1 else _span(column, int(order[start]), int(order[end - 1]))
+        for start, end in zip(starts, [*starts[1:], len(order)], strict=True)
+    ]
     absent = [0, column.missing - 1, column.missing]
     if not isinstance(column, Numbers):
         absent = [column.unseen, column.missing]
@@ -86,10 +91,15 @@ def _labelled(column: Column, numbers: np.ndarray) -> Partition:
     return Partition(of, tuple(names), np.isin(places, of[absent + zero]), np.isin(places, of[absent]))
 
 
-def _span(column: Column, slots: np.ndarray) -> str:
+def _by_part(of: np.ndarray, parts: int) -> tuple[np.ndarray, np.ndarray]:
+    """Slots in the order of their parts, and where each part begins."""
+    order = np.argsort(of, kind="stable")
+    return order, np.searchsorted(of[order], np.arange(parts))
+
+
+def _span(column: Column, first: int, last: int) -> str:
     if not isinstance(column, Numbers):
         return "rare"
-    first, last = int(slots[0]), int(slots[-1])
     low = "-inf" if first < 2 else f"{column.edges[first - 2]:g}"
     high = "inf" if last - 1 >= len(column.edges) else f"{column.edges[last - 1]:g}"
     return f"[{low}, {high})"

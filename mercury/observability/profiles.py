@@ -5,7 +5,7 @@ Counts are the same bit for bit however the rows are split; sums of values to 1e
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -22,15 +22,15 @@ from mercury.observability.reference import (
     Column,
     Numbers,
     Reference,
+    Rows,
+    check_share,
     column_of,
+    cut,
     floats_of,
     is_text,
     value_counts,
 )
 from mercury.summaries import SCALARS, Summary, SummarySpec
-
-STRETCH = 1 << 15
-"""Values that are looked at twice in a row, while they are in the processor's cache."""
 
 
 @dataclass(frozen=True)
@@ -103,14 +103,18 @@ class Profile:
     @cached_property
     def _by_name(self) -> dict[str, ColumnProfile]:
         slots, columns = self.slots.tables[SCALARS], self.columns.tables[SCALARS]
-        owner = slots["column"].to_numpy(zero_copy_only=False)
+        owners = pc.unique(slots["column"])
+        owner = pc.index_in(slots["column"], value_set=owners).to_numpy()
+        order = np.argsort(owner, kind="stable")
+        ends = np.cumsum(np.bincount(owner, minlength=len(owners)))
+        rows_of = dict(zip(owners.to_pylist(), np.split(order, ends[:-1]), strict=True)) if len(owners) else {}
         at = slots["slot"].to_numpy()
         rows = slots["rows"].to_numpy()
         totals = slots["total"].fill_null(0.0).to_numpy()
         found = {}
         for entry in columns.to_pylist():
             column = self.reference[entry["column"]]
-            mine = owner == column.name
+            mine = rows_of[column.name]
             profile = _nothing(column)
             profile.counts[at[mine]] = rows[mine]
             profile.totals[at[mine]] = totals[mine]
@@ -161,16 +165,27 @@ class Profile:
         return {"slots": self.slots, "columns": self.columns}
 
 
-def profile(rows: pa.Table, reference: Reference) -> Profile:
+def profile(rows: Rows, reference: Reference) -> Profile:
     """Count rows on a reference's slots; columns that the reference does not have are left out.
 
-    Raises `SchemaError` for a column that is missing or of a type that the reference did not have.
+    Raises `SchemaError` for a column that is missing or of a type that cannot be profiled, `SpecMismatchError` for
+    numbers where the reference has text, or the reverse.
     """
+    return _assemble(reference, [_counted(column, column_of(rows, column.name)) for column in reference.columns])
+
+
+def learn(rows: Rows, columns: Sequence[str] | None = None, *, atom_share: float = 0.01) -> tuple[Reference, Profile]:
+    """The reference of some rows and their profile on it, for which each column is read once.
+
+    The same as `reference_profile` and then `profile`, with the same errors.
+    """
+    check_share(atom_share)
     states = []
-    for column in reference.columns:
-        values = _of_kind(column, column_of(rows, column.name))
-        states.append(_numbers(column, values) if isinstance(column, Numbers) else _categories(column, values))
-    return _assemble(reference, states)
+    for name in rows.column_names if columns is None else columns:
+        values = column_of(rows, name)
+        states.append(_counted(cut(name, values, atom_share), values))
+    reference = Reference(tuple(state.column for state in states), atom_share)
+    return reference, _assemble(reference, states)
 
 
 def merge(profiles: Sequence[Profile]) -> Profile:
@@ -240,35 +255,20 @@ COLUMNS_SCHEMA = pa.schema(
 )
 
 
+def _counted(column: Column, values: pa.ChunkedArray) -> ColumnProfile:
+    fitting = _of_kind(column, values)
+    return _numbers(column, fitting) if isinstance(column, Numbers) else _categories(column, fitting)
+
+
 def _numbers(column: Numbers, values: pa.ChunkedArray) -> ColumnProfile:
     counts, totals = np.zeros(column.slots, np.int64), np.zeros(column.slots)
     guide, grid = column.guide, column.guide.grid
-    least, greatest, seen, mean, m2 = np.inf, -np.inf, 0, 0.0, 0.0
-    for stretch in _stretches(values):
-        finite, smallest, largest, total = kernels.count(
-            stretch, guide.cuts, grid.low, grid.scale, guide.starts, counts, totals
-        )
-        if not finite:
-            continue
-        middle = total / finite
-        least, greatest = min(least, smallest), max(greatest, largest)
-        # Chan, Golub and LeVeque 1979, as in `mercury.summaries`.
-        both = seen + finite
-        step = middle - mean
-        m2 += kernels.squares(stretch, middle) + step * step * seen * finite / both
-        mean += step * finite / both
-        seen = both
-    nan = int(counts[-1]) - values.null_count
-    if not seen:
-        return ColumnProfile(column, counts, totals, np.nan, np.nan, np.nan, np.nan, nan)
-    return ColumnProfile(column, counts, totals, least, greatest, mean, m2, nan)
-
-
-def _stretches(values: pa.ChunkedArray) -> Iterator[np.ndarray]:
+    moments = np.array([0.0, np.inf, -np.inf, 0.0, 0.0])
     for chunk in values.chunks:
         floats = chunk.to_numpy(zero_copy_only=False)
-        for low in range(0, len(floats), STRETCH):
-            yield floats[low : low + STRETCH]
+        kernels.count(floats, guide.cuts, grid.low, grid.scale, guide.starts, guide.crowded, counts, totals, moments)
+    least, greatest, mean, m2 = moments[1:].tolist() if moments[0] else [np.nan] * 4
+    return ColumnProfile(column, counts, totals, least, greatest, mean, m2, int(counts[-1]) - values.null_count)
 
 
 def _categories(column: Categories, values: pa.ChunkedArray) -> ColumnProfile:

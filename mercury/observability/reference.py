@@ -17,7 +17,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -25,7 +25,7 @@ import pyarrow.compute as pc
 
 from mercury.definitions import canonical_json
 from mercury.errors import CorruptDataError, SchemaError, UsageError, did_you_mean
-from mercury.observability.kernels import Guide
+from mercury.observability.kernels import Guide, tally
 from mercury.observability.order import Order
 
 FORMAT = 1
@@ -186,7 +186,20 @@ class Reference:
         return cls(tuple(_column(entry) for entry in data["columns"]), data["atom_share"])
 
 
-def reference_profile(rows: pa.Table, columns: Sequence[str] | None = None, *, atom_share: float = 0.01) -> Reference:
+class Rows(Protocol):
+    """Columns by name: a `pyarrow.Table`, or a `ParquetColumns`."""
+
+    @property
+    def column_names(self) -> list[str]:
+        """Names of the columns."""
+        ...
+
+    def __getitem__(self, name: str, /) -> pa.ChunkedArray:
+        """The values of one column."""
+        ...
+
+
+def reference_profile(rows: Rows, columns: Sequence[str] | None = None, *, atom_share: float = 0.01) -> Reference:
     """How to cut these columns (all by default), learnt from rows that are taken as right.
 
     Numbers and booleans, text, and dictionaries of text are columns; a column without any value has one bin, in which
@@ -197,13 +210,18 @@ def reference_profile(rows: pa.Table, columns: Sequence[str] | None = None, *, a
     >>> reference_profile(pa.table({"delay": [0.0, 0.0, 1.0, 2.0]}), atom_share=0.4)["delay"].atoms
     (0.0,)
     """
+    check_share(atom_share)
+    names = list(rows.column_names if columns is None else columns)
+    return Reference(tuple(cut(name, column_of(rows, name), atom_share) for name in names), atom_share)
+
+
+def check_share(atom_share: float) -> None:
+    """Raise `UsageError` for a share that cannot be watched by itself."""
     if not 0.0 < atom_share <= 0.5:
         raise UsageError(f"atom_share={atom_share} is out of range", fix="Use a share above 0 and at most 0.5")
-    names = list(rows.column_names if columns is None else columns)
-    return Reference(tuple(_cut(name, column_of(rows, name), atom_share) for name in names), atom_share)
 
 
-def column_of(rows: pa.Table, name: str) -> pa.ChunkedArray:
+def column_of(rows: Rows, name: str) -> pa.ChunkedArray:
     """A column as float64 or as text (see `is_text`); `SchemaError` for one that is missing or of another type."""
     if name not in rows.column_names:
         raise SchemaError(f"the rows have no column {name!r}", fix=did_you_mean(name, rows.column_names))
@@ -241,9 +259,10 @@ def value_counts(values: pa.ChunkedArray) -> tuple[pa.Array, np.ndarray]:
     texts, counts = [], []
     for chunk in values.chunks:
         size = len(chunk.dictionary)
-        places = chunk.indices.cast(pa.int64()).fill_null(size).to_numpy()
+        places = chunk.indices.cast(pa.int64()).fill_null(size) if chunk.null_count else chunk.indices
         texts += [chunk.dictionary, pa.nulls(1, pa.string())]
-        counts.append(np.bincount(places, minlength=size + 1))
+        counts.append(np.zeros(size + 1, np.int64))
+        tally(places.to_numpy(), counts[-1])
     if not texts:
         return pa.nulls(0, pa.string()), np.empty(0, np.int64)
     return pa.concat_arrays(texts), np.concatenate(counts)
@@ -254,7 +273,8 @@ def floats_of(values: pa.ChunkedArray) -> np.ndarray:
     return values.to_numpy()
 
 
-def _cut(name: str, values: pa.ChunkedArray, atom_share: float) -> Column:
+def cut(name: str, values: pa.ChunkedArray, atom_share: float) -> Column:
+    """How to cut one column."""
     if is_text(values.type):
         return _categories(name, values)
     order = Order(floats_of(values))

@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mercury.observability.drift import compare
-from mercury.observability.profiles import profile
-from mercury.observability.reference import column_of, floats_of, is_text, reference_profile
+from mercury.observability.profiles import learn, profile
+from mercury.observability.reference import column_of, floats_of, is_text
 
 RELATIVE = 1e-9
 """Numbers that differ by less, relatively, are the same: sums in another order."""
@@ -65,8 +65,8 @@ def measure_skew(served: pa.Table, joined: pa.Table, features: Sequence[str]) ->
         if is_text(mine.type) or is_text(theirs.type):
             mine, theirs = mine.cast(pa.string()), theirs.cast(pa.string())
         own, other = pa.table({name: mine}), pa.table({name: theirs})
-        reference = reference_profile(other)
-        drift = compare(profile(other, reference), profile(own, reference)).columns[name]
+        reference, then = learn(other)
+        drift = compare(then, profile(own, reference)).columns[name]
         values = [drift.statistics[by].value for by in ("ks", "l_infinity")]
         distance = max((value for value in values if value is not None), default=0.0)
         found[name] = FeatureSkew(differing_rows(mine, theirs), distance)

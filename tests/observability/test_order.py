@@ -7,30 +7,11 @@ import pyarrow as pa
 import pytest
 
 from mercury.observability import reference_profile
-from mercury.observability.order import SAMPLE, Order
+from mercury.observability.order import Order
 from mercury.observability.reference import QUANTILES, TAILS, Numbers
+from tests.observability.tables import AWKWARD
 
-ROWS = 6 * SAMPLE
 RANDOM = np.random.default_rng(20131201)
-
-AWKWARD = {
-    "normal": RANDOM.normal(size=ROWS),
-    "lognormal": RANDOM.lognormal(0, 3, ROWS),
-    "heavy tails": RANDOM.standard_cauchy(ROWS) ** 3,
-    "far from zero": 1.7e15 + RANDOM.normal(size=ROWS),
-    "whole numbers": RANDOM.poisson(3.0, ROWS) * 1.0,
-    "many whole numbers": np.round(RANDOM.normal(0, 1e4, ROWS)),
-    "zeros for half": np.where(RANDOM.random(ROWS) < 0.5, -0.0, RANDOM.normal(size=ROWS)),
-    "constant": np.full(ROWS, 7.0),
-    "constant but for one": np.r_[np.full(ROWS, 7.0), 8.0],
-    "rising": np.sort(RANDOM.exponential(size=ROWS)),
-    "the greatest and the least": RANDOM.choice([1.7976931348623157e308, -1.7976931348623157e308, 5e-324, 0.0], ROWS),
-    "a sentinel far out": np.where(RANDOM.random(ROWS) < 0.01, 1e300, RANDOM.normal(size=ROWS)),
-    "missing and infinite": RANDOM.choice([np.nan, np.inf, -np.inf, 1.0, 2.0, 3.5], ROWS),
-    "few": np.array([3.0, 1.0, np.nan, 2.0, 2.0]),
-    "one": np.array([-0.0]),
-    "none": np.array([np.nan, np.inf]),
-}
 
 
 @pytest.mark.parametrize("name", AWKWARD)
@@ -72,5 +53,5 @@ def plain_cut(values: np.ndarray, atom_share: float = 0.01) -> tuple[np.ndarray,
     levels = np.r_[np.arange(1, QUANTILES) / QUANTILES, tails, 1 - tails]
     quantiles = np.quantile(finite, np.unique(levels), method="inverted_cdf")
     frequent = distinct[counts / count >= 1 / QUANTILES]
-    above = np.nextafter(frequent, np.inf)
-    return np.unique(np.r_[quantiles, frequent, above[np.isfinite(above)]]), distinct[counts / count >= atom_share]
+    above = np.nextafter(frequent[frequent < np.finfo(float).max], np.inf)
+    return np.unique(np.r_[quantiles, frequent, above]), distinct[counts / count >= atom_share]

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mercury import summaries
-from mercury.errors import SchemaError, SpecMismatchError, UsageError
-from mercury.observability import Profile, Reference, merge, profile, reference_profile
+from mercury.errors import CorruptDataError, NotFoundError, SchemaError, SpecMismatchError, UsageError
+from mercury.observability import ParquetColumns, Profile, Reference, learn, merge, profile, reference_profile
 from mercury.observability.profiles import profile_specs, slot_numbers
 from mercury.observability.reference import Categories, Numbers, column_of
 from mercury.summaries import SCALARS
-from tests.observability.tables import table, tables
+from tests.observability.tables import AWKWARD, table, tables
 
 
 @given(tables(), tables())
@@ -67,6 +69,27 @@ def test_engines_of_summaries_give_the_same_state(engine: str, flights: pa.Table
                 np.testing.assert_allclose(a.fill_null(0).to_numpy(), b.fill_null(0).to_numpy(), rtol=1e-9)
             else:
                 assert a.equals(b), field.name
+
+
+@pytest.mark.parametrize("learnt", AWKWARD)
+def test_the_kernel_counts_columns_of_many_blocks_as_a_plain_look_up_does(learnt: str) -> None:
+    reference = reference_profile(pa.table({"x": AWKWARD[learnt]}))
+    column = reference["x"]
+    for values in AWKWARD.values():
+        rows = pa.chunked_array([values[:5_000], values[5_000:]])
+        found = profile(pa.table({"x": rows}), reference)["x"]
+        slots, finite = slot_numbers(column, rows), np.isfinite(values)
+
+        np.testing.assert_array_equal(found.counts, np.bincount(slots, minlength=column.slots))
+        kept = values[finite]
+        with np.errstate(over="ignore", invalid="ignore"):
+            sums = np.bincount(slots[finite], weights=kept, minlength=column.slots)
+            np.testing.assert_allclose(found.totals, sums, rtol=1e-9, atol=1e-9)
+            if len(kept):
+                assert (found.least, found.greatest) == (kept.min(), kept.max())
+                assert found.mean == pytest.approx(kept.mean(), rel=1e-9, abs=1e-9, nan_ok=True)
+                if np.abs(kept).max() < 1e100:
+                    assert found.m2 == pytest.approx(((kept - kept.mean()) ** 2).sum(), rel=1e-9)
 
 
 def test_values_are_counted_in_bins_atoms_tails_and_apart() -> None:
@@ -137,6 +160,61 @@ def test_types_are_brought_to_numbers_and_text() -> None:
 
     assert [type(column) for column in reference.columns] == [Numbers, Numbers, Categories, Categories, Numbers]
     assert all(found[name].missing == 1 and found[name].rows == 3 for name in reference.names)
+
+
+@pytest.mark.parametrize("chunks", [1, 3])
+def test_dictionaries_are_counted_as_the_text_that_they_stand_for(chunks: int) -> None:
+    random = np.random.default_rng(3)
+    words = pa.array(["a", "b", "Ω", None, "", "zz"])
+    parts = [words.take(pa.array(random.integers(part, 6, 400))) for part in range(chunks)]
+    plain = pa.table({"s": pa.chunked_array(parts)})
+    index = pa.uint8() if chunks == 1 else pa.int32()
+    coded = pa.chunked_array([part.dictionary_encode().cast(pa.dictionary(index, pa.string())) for part in parts])
+
+    reference, then = learn(plain)
+    assert learn(pa.table({"s": coded}))[0].hash == reference.hash
+    assert profile(pa.table({"s": coded}), reference).equals(then)
+    unused = pa.DictionaryArray.from_arrays(pa.array([0, None, 0]), pa.array(["a", "never", None]))
+    assert reference_profile(pa.table({"s": unused}))["s"].to_dict()["categories"] == ["a"]
+    assert profile(pa.table({"s": unused}), reference)["s"].missing == 1
+
+
+def test_a_reference_and_its_own_profile_are_learnt_together(flights: pa.Table) -> None:
+    rows = flights.select(["dep_delay", "carrier", "distance"])
+    reference, then = learn(rows, ["carrier", "dep_delay"], atom_share=0.02)
+
+    assert reference == reference_profile(rows, ["carrier", "dep_delay"], atom_share=0.02)
+    assert then.equals(profile(rows, reference))
+    with pytest.raises(UsageError, match=r"atom_share=0\.7"):
+        learn(rows, atom_share=0.7)
+
+
+def test_a_parquet_file_is_profiled_as_its_table(tmp_path: Path, flights: pa.Table) -> None:
+    rows = flights.select(["dep_delay", "carrier", "tailnum", "distance"])
+    pq.write_table(rows, tmp_path / "flights.parquet", row_group_size=100_000)
+    file = ParquetColumns(tmp_path / "flights.parquet")
+    reference, then = learn(file)
+
+    assert pa.types.is_dictionary(file["carrier"].type)
+    assert (reference, file.column_names) == (reference_profile(rows), rows.column_names)
+    assert then.equals(profile(rows, reference))
+    with pytest.raises(SchemaError, match="no column 'dep_dealy'"):
+        learn(file, ["dep_dealy"])
+    with pytest.raises(NotFoundError, match="no file"):
+        ParquetColumns(tmp_path / "other.parquet")
+    (tmp_path / "text.parquet").write_text("not at all")
+    with pytest.raises(CorruptDataError, match="not a Parquet file"):
+        ParquetColumns(tmp_path / "text.parquet")
+
+
+def test_numbers_where_text_was_are_refused_and_nulls_of_another_type_are_missing() -> None:
+    reference = reference_profile(table([(1.0, "a"), (2.0, "b")]))
+    nothing = pa.table({"x": pa.nulls(3, pa.string()), "s": pa.nulls(3)})
+
+    found = profile(nothing, reference)
+    assert (found["x"].missing, found["s"].missing) == (3, 3)
+    with pytest.raises(SpecMismatchError, match="'s' was text in the reference and is a number now"):
+        profile(pa.table({"x": [1.0], "s": [1]}), reference)
 
 
 def test_what_cannot_be_profiled_is_refused_with_its_name() -> None:

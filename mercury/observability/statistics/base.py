@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -62,15 +63,18 @@ class Pair:
         """Whether one side has no rows."""
         return not self.reference.rows or not self.current.rows
 
+    @cached_property
     def grouped(self) -> tuple[np.ndarray, np.ndarray]:
         """Counts by group, of the reference and of the current rows."""
         return self.groups.add_up(self.reference.counts), self.groups.add_up(self.current.counts)
 
+    @cached_property
     def shares(self) -> tuple[np.ndarray, np.ndarray]:
         """Shares by group."""
-        mine, theirs = self.grouped()
+        mine, theirs = self.grouped
         return mine / mine.sum(), theirs / theirs.sum()
 
+    @cached_property
     def cell_shares(self) -> tuple[np.ndarray, np.ndarray]:
         """Shares by cell."""
         mine, theirs = self.cells.add_up(self.reference.counts), self.cells.add_up(self.current.counts)

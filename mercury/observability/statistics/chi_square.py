@@ -17,7 +17,7 @@ def chi_square(pair: Pair) -> Statistic:
         return NOTHING
     from scipy.special import chdtrc
 
-    observed = np.stack(pair.grouped()).astype(np.float64)
+    observed = np.stack(pair.grouped).astype(np.float64)
     observed = observed[:, observed.sum(0) > 0]
     expected = observed.sum(1, keepdims=True) * observed.sum(0) / observed.sum()
     value = float(np.sum((observed - expected) ** 2 / expected))

@@ -15,5 +15,5 @@ def hellinger(pair: Pair) -> Statistic:
     """Between 0 and 1, over groups of the reference's quantiles."""
     if pair.empty:
         return NOTHING
-    p, q = pair.shares()
+    p, q = pair.shares
     return Statistic(float(np.sqrt(np.sum((np.sqrt(p) - np.sqrt(q)) ** 2) / 2)))

@@ -15,7 +15,7 @@ def jensen_shannon(pair: Pair) -> Statistic:
     """Between 0 and ``sqrt(ln 2)`` = 0.83, by natural logarithms, over groups of the reference's quantiles."""
     if pair.empty:
         return NOTHING
-    p, q = pair.shares()
+    p, q = pair.shares
     middle = (p + q) / 2
     return Statistic(float(np.sqrt(max(0.0, (_relative(p, middle) + _relative(q, middle)) / 2))))
 

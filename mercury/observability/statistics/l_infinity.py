@@ -17,7 +17,7 @@ def l_infinity(pair: Pair) -> Statistic:
     """Between 0 and 1, over the cells."""
     if pair.empty:
         return NOTHING
-    p, q = pair.cell_shares()
+    p, q = pair.cell_shares
     value = float(np.abs(p - q).max())
     noise = sum(
         math.sqrt(math.log(4 * len(p) / (1 - CONFIDENCE)) / (2 * side.rows)) for side in (pair.reference, pair.current)
@@ -27,6 +27,6 @@ def l_infinity(pair: Pair) -> Statistic:
 
 def most_changed(pair: Pair) -> tuple[str, float, float]:
     """The cell that changed most, with its share in the reference and now."""
-    p, q = pair.cell_shares()
+    p, q = pair.cell_shares
     place = int(np.abs(p - q).argmax())
     return pair.cells.names[place], float(p[place]), float(q[place])

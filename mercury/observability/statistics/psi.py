@@ -21,6 +21,6 @@ def psi(pair: Pair) -> Statistic:
     """
     if pair.empty:
         return NOTHING
-    mine, theirs = (counts + PSEUDO_COUNT for counts in pair.grouped())
+    mine, theirs = (counts + PSEUDO_COUNT for counts in pair.grouped)
     p, q = mine / mine.sum(), theirs / theirs.sum()
     return Statistic(float(np.sum((p - q) * np.log(p / q))))

@@ -17,7 +17,7 @@ def total_variation(pair: Pair) -> Statistic:
     """Between 0 and 1, over groups of the reference's quantiles."""
     if pair.empty:
         return NOTHING
-    p, q = pair.shares()
+    p, q = pair.shares
     value = float(np.abs(p - q).sum() / 2)
     noise = (_deviation(len(p), pair.reference.rows) + _deviation(len(p), pair.current.rows)) / 2
     return Statistic(value, max(0.0, value - noise), min(1.0, value + noise))
