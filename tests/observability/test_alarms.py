@@ -18,7 +18,7 @@ from mercury.observability.alarms.e_values import log_added_e_value, log_distanc
 from mercury.observability.alarms.evidence import log_e_value
 from mercury.observability.alarms.seasonality import Season
 from mercury.observability.alarms.windows import Windows
-from mercury.observability.profiles import slot_numbers
+from mercury.observability.profiles import learn, profile, slot_numbers
 from mercury.observability.reference import reference_profile
 from mercury.time import DAY, HOUR, parse_instant, to_iso
 from tests.observability.tables import tables
@@ -104,6 +104,37 @@ def test_days_that_differ_as_those_of_the_reference_did_raise_no_alarm() -> None
         assert not detector.alarm
 
     assert weather.shared
+
+
+@pytest.mark.parametrize("seed", [12, 0])
+def test_windows_of_ten_times_the_rows_of_the_references_raise_no_alarm(seed: int) -> None:
+    """Twelve values with a factor and a level of the day in common: 20 days of 100 rows are learnt, then 60 of 1,000.
+
+    How much days differ is known for windows of 100 rows only. Held for known of 1,000 too, it raised an alarm in the
+    first of these runs.
+    """
+    random = np.random.default_rng([SEED, seed])
+    print(f"seed {SEED}, {seed}")
+
+    def served(rows: int, days: int) -> pa.Table:
+        level = np.repeat(random.normal(0, 0.1, days), rows)
+        drawn = math.sqrt(0.5) * (random.normal(size=(1, 1, rows * days)) + random.normal(size=(4, 3, rows * days)))
+        found = {}
+        for place, (whole, lost, tailed) in enumerate(drawn + level):
+            found[f"whole{place}"] = np.round(2 * whole)
+            found[f"lost{place}"] = np.where(lost < -1.6, np.nan, lost)
+            found[f"tailed{place}"] = np.exp(1.5 * tailed)
+        return pa.table(found)
+
+    reference, _ = learn(learnt := served(100, 20))
+    day, hours = np.repeat(np.arange(20), 100), np.zeros(2_000, np.int64)
+    seasons = {name: Season(reference[name], learnt[name], day, hours, 0.01) for name in reference.names}
+    detector = EDetector(TWENTY_YEARS, len(seasons))
+    for _ in range(60):
+        window = profile(served(1_000, 1), reference)
+        detector = detector.after({name: log_e_value(seasons[name], window[name].counts, hours[:1_000])
+                                   for name in seasons})  # fmt: skip
+        assert not detector.alarm
 
 
 @pytest.mark.parametrize("seed", range(5))

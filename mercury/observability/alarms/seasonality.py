@@ -7,6 +7,7 @@ The rows of a window are also more alike than rows drawn at random: one storm, o
 learnt from the reference's own windows at those hours, as survey statistics do it (the design effect: Kish, "Survey
 Sampling", Wiley 1965, section 5.4), and a window of n rows then counts for as many independent ones as tell as much. A
 value that is the same for all rows of a day counts for about one row a day, and no fault of it is found in a few days.
+How much windows differ is known for windows as large as the reference's; a larger one counts for no more than those do.
 """
 
 from __future__ import annotations
@@ -57,6 +58,7 @@ class Expected:
     shares : of the reference at the window's hours, by slot.
     cells : the same by cell.
     likeness : correlation of the rows of a window, by cell, and ``distance_likeness`` for the distribution function.
+    most : rows of a window that count, by cell, and ``distance_most`` for the distribution function.
     shared : whether the column's values come from something that the rows of a window share.
     """
 
@@ -64,6 +66,27 @@ class Expected:
     cells: np.ndarray
     likeness: np.ndarray
     distance_likeness: float
+    most: np.ndarray
+    distance_most: float
+    shared: bool
+
+    def independent(self, rows: int) -> np.ndarray:
+        """How many independent rows tell of each cell's share as much as so many rows of a window."""
+        return _independent(np.minimum(rows, self.most), self.likeness)
+
+    def independent_of_distance(self, rows: int) -> float:
+        """How many independent rows tell of the distribution function as much as so many rows of a window."""
+        return float(_independent(min(rows, self.distance_most), self.distance_likeness))
+
+
+@dataclass(frozen=True)
+class _Learnt:
+    """What `Expected` has of the same names, for windows of the same hours."""
+
+    likeness: np.ndarray
+    distance_likeness: float
+    most: np.ndarray
+    distance_most: float
     shared: bool
 
 
@@ -100,7 +123,7 @@ class Season:
             step = np.cumsum(np.r_[False, quantile[1:] != quantile[:-1]])
             here = slots < column.missing
             self._steps = _table(place[here], step[slots[here]], (len(both), int(step[-1]) + 1))
-        self._known: dict[frozenset[int], tuple[np.ndarray, float, bool]] = {}
+        self._known: dict[frozenset[int], _Learnt] = {}
 
     @cached_property
     def hours(self) -> np.ndarray:
@@ -118,15 +141,23 @@ class Season:
         if self.hours[list(chosen)].sum() >= ALL_HOURS * self.hours.sum():
             chosen = frozenset(np.flatnonzero(self.hours).tolist())
         shares = known / known.sum() @ self._laws
-        alike, distance, shared = self._likeness(chosen)
-        return Expected(shares, self.cells.add_up(shares), alike, distance, shared or self.shared)
+        learnt = self._likeness(chosen)
+        return Expected(
+            shares,
+            self.cells.add_up(shares),
+            learnt.likeness,
+            learnt.distance_likeness,
+            learnt.most,
+            learnt.distance_most,
+            learnt.shared or self.shared,
+        )
 
     @cached_property
     def shared(self) -> bool:
         """Whether the rows of a window share where the column's values come from, over all hours."""
         if not self.counts.any():
             return True
-        return self._likeness(frozenset(np.flatnonzero(self.hours).tolist()))[2]
+        return self._likeness(frozenset(np.flatnonzero(self.hours).tolist())).shared
 
     @cached_property
     def _laws(self) -> np.ndarray:
@@ -143,7 +174,7 @@ class Season:
             out.append((counts, laws / np.maximum(self.hours[:, None], 1)))
         return out
 
-    def _likeness(self, chosen: frozenset[int]) -> tuple[np.ndarray, float, bool]:
+    def _likeness(self, chosen: frozenset[int]) -> _Learnt:
         """How much alike the rows of one window are, from how far the reference's windows at these hours lay from it.
 
         Of n rows that are alike by r, a share varies as that of n / (1 + (n - 1) r) independent ones.
@@ -152,7 +183,7 @@ class Season:
             self._known[chosen] = self._learnt(chosen)
         return self._known[chosen]
 
-    def _learnt(self, chosen: frozenset[int]) -> tuple[np.ndarray, float, bool]:
+    def _learnt(self, chosen: frozenset[int]) -> _Learnt:
         taken = np.isin(self._hour, list(chosen))
         hour = self._hour[taken]
         window, starts, number = np.unique(self._window[taken], return_index=True, return_inverse=True)
@@ -161,7 +192,8 @@ class Season:
         enough = rows >= min(FEWEST_ROWS, rows.max())
         size = rows[enough, None]
         if len(size) < FEWEST_WINDOWS:
-            return np.where(self.cells.absent, 0.0, 1.0), 1.0, True
+            alike = np.where(self.cells.absent, 0.0, 1.0)
+            return _Learnt(alike, 1.0, np.full(len(alike), np.inf), np.inf, True)
         asked = np.zeros((len(window), HOURS))
         np.add.at(asked, (number, hour), held)
         asked = asked[enough] / size
@@ -172,7 +204,7 @@ class Season:
 
     def _from_distances(
         self, rows: np.ndarray, cells: tuple[np.ndarray, np.ndarray], steps: tuple[np.ndarray, np.ndarray]
-    ) -> tuple[np.ndarray, float, bool]:
+    ) -> _Learnt:
         from scipy.special import chdtri
 
         seen, law = cells
@@ -192,12 +224,22 @@ class Season:
         present = steps[0].sum(1)
         far = present * distances(*steps) ** 2 / KOLMOGOROV_SQUARE
         weight = spread.mean(0)
-        return alike, float(likeness(far.sum())), float(alike @ weight) > ALIKE * float(weight.sum())
+        return _Learnt(
+            alike,
+            float(likeness(far.sum())),
+            np.where(never & self.cells.faults, np.inf, size),
+            size,
+            float(alike @ weight) > ALIKE * float(weight.sum()),
+        )
 
 
 def _table(rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """How often each row and column occur together."""
     return np.bincount(rows * shape[1] + columns, minlength=shape[0] * shape[1]).reshape(shape)
+
+
+def _independent(rows: np.ndarray | float, likeness: np.ndarray | float) -> np.ndarray:
+    return np.asarray(rows / (1 + np.maximum(np.subtract(rows, 1), 0) * likeness))
 
 
 def distances(counts: np.ndarray, laws: np.ndarray) -> np.ndarray:
