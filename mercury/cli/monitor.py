@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mercury.errors import UsageError, did_you_mean
+from mercury.errors import MercuryError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from mercury.config import Settings
@@ -125,7 +125,7 @@ def _tell(found: object, form: str) -> None:
 
 
 def _serve(project: Project, watched: Monitor, settings: Settings, port: int, every: str, until: int | None) -> None:
-    """Run again and again until Ctrl-C or SIGTERM."""
+    """Run again and again until Ctrl-C or SIGTERM; what fails after the first run is said, and tried again."""
     import signal
     import threading
 
@@ -142,9 +142,18 @@ def _serve(project: Project, watched: Monitor, settings: Settings, port: int, ev
     metrics = Metrics(MONITOR_METRICS)
     with MetricsEndpoint(metrics, port, settings.host) as endpoint:
         click.echo(f"Metrics: {endpoint.url}", err=True)
+        ran = False
         while True:
-            found = run_monitor(project, watched, settings, until=until)
-            publish(found, metrics)
-            click.echo(lines(found)[0], err=True)
+            try:
+                found = run_monitor(project, watched, settings, until=until)
+            except MercuryError as error:
+                if not ran:
+                    raise
+                # The gauges stay as they were, so that the rule of a monitor that is behind fires in time.
+                click.echo(f"{watched.name}: this run failed: {error}", err=True)
+            else:
+                publish(found, metrics)
+                click.echo(lines(found)[0], err=True)
+                ran = True
             if ended.wait(pause):
                 return

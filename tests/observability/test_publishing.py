@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -20,6 +22,7 @@ from click.testing import CliRunner
 
 from mercury.cli.monitor import monitor as command
 from mercury.definitions import Monitor
+from mercury.errors import MercuryError, UnavailableError
 from mercury.observability.publishing import MONITOR_METRICS, dashboard, publish, rules, write_rules
 from mercury.observability.results import ColumnWindow, MonitorReport, WindowReport
 from mercury.observability.skew import FeatureSkew, Skew
@@ -187,6 +190,40 @@ def test_the_alarm_reaches_prometheus_as_a_firing_alert(prometheus: str) -> None
     assert _until(firing)
     groups = _get(f"{prometheus}/api/v1/rules")["groups"]
     assert all(rule["health"] in ("ok", "unknown") for group in groups for rule in group["rules"]), groups
+
+
+def test_a_monitor_that_goes_on_says_what_failed_and_tries_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcomes: list[MonitorReport | MercuryError] = [
+        report_in_alarm(),
+        UnavailableError("the lake is away"),
+        report_in_alarm(),
+    ]
+
+    def run(*_: object, **__: object) -> MonitorReport:
+        found = outcomes.pop(0)
+        if not outcomes:
+            os.kill(os.getpid(), signal.SIGTERM)
+        if isinstance(found, MercuryError):
+            raise found
+        return found
+
+    monkeypatch.setattr("mercury.observability.run_monitor", run)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    environment = {"MERCURY_PROJECT": str(PROJECT), "MERCURY_STATE": str(tmp_path)}
+    try:
+        told = CliRunner(env=environment).invoke(command, ["run", "--metrics-port", "0", "--every", "10ms"])
+        outcomes.append(UnavailableError("nothing was ever there"))
+        first = CliRunner(env=environment).invoke(command, ["run", "--metrics-port", "0"])
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+    assert told.exit_code == 0, told.output
+    assert told.stderr.count("watch: in alarm") == 2
+    assert "watch: this run failed: the lake is away" in told.stderr
+    assert isinstance(first.exception, UnavailableError)
 
 
 def test_the_dashboard_is_of_grafanas_shape() -> None:

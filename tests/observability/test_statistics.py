@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import numpy as np
@@ -12,10 +13,10 @@ from scipy import stats
 from scipy.spatial import distance
 
 from mercury.errors import SpecMismatchError
-from mercury.observability import STATISTICS, DriftReport, compare, profile, reference_profile
+from mercury.observability import STATISTICS, DriftReport, compare, learn, profile, reference_profile
 from mercury.observability.statistics import CONFIDENCE, Pair
 from mercury.observability.statistics.psi import PSEUDO_COUNT
-from tests.observability.tables import table, tables
+from tests.observability.tables import AWKWARD, table, tables
 
 RANDOM = np.random.default_rng(20131201)
 
@@ -139,6 +140,30 @@ def test_any_two_columns_compare_and_none_differs_from_itself(mine: pa.Table, th
         assert drift.verdict == ("no" if mine.num_rows else "empty")
         for name in ("ks", "wasserstein", "psi", "jensen_shannon", "hellinger", "total_variation", "l_infinity"):
             assert drift.statistics[name].value in (None, pytest.approx(0.0, abs=1e-7))
+
+
+@pytest.mark.parametrize("learnt", AWKWARD)
+def test_statistics_of_awkward_columns_are_numbers_or_nothing(learnt: str) -> None:
+    """The report is JSON, and Prometheus' gauges are numbers: neither knows what a NaN of a statistic would mean."""
+    rows = pa.table({"x": AWKWARD[learnt]})
+    reference, then = learn(rows)
+    for values in AWKWARD.values():
+        report = compare(then, profile(pa.table({"x": values}), reference))
+        json.dumps(report.to_dict(), allow_nan=False)
+    for name in ("ks", "total_variation", "l_infinity", "psi", "hellinger"):
+        assert compare(then, then).columns["x"].statistics[name].value in (None, pytest.approx(0.0, abs=1e-12))
+
+
+@pytest.mark.parametrize("kind", ["heavy tails", "whole numbers", "zeros for half", "a sentinel far out"])
+def test_distances_of_awkward_columns_are_scipys(kind: str) -> None:
+    random = np.random.default_rng(11)
+    mine = AWKWARD[kind]
+    theirs = np.where(random.random(len(mine)) < 0.05, 0.0, random.permutation(mine))
+    found = {name: statistic(pair_of(mine, theirs)) for name, statistic in STATISTICS.items()}
+    exact = stats.ks_2samp(mine, theirs).statistic
+
+    assert found["ks"].value - 1e-12 <= exact <= found["ks"].value + found["ks"].certificate + 1e-12
+    assert found["wasserstein"].value == pytest.approx(stats.wasserstein_distance(mine, theirs), rel=0.01)
 
 
 def report_of(mine: object, theirs: object, tolerance: float = 0.1) -> DriftReport:
