@@ -159,6 +159,33 @@ def test_zeros_for_a_tenth_of_a_column_are_found_within_three_days(seed: int) ->
 
 
 @pytest.mark.parametrize(
+    ("change", "rows", "windows"),
+    [
+        (lambda values, _: values + 0.5, 900, 1),
+        (lambda values, _: values + 0.3, 900, 4),
+        (lambda values, _: values + 0.3, 2_000, 3),
+        (lambda values, _: values + 0.2, 2_000, 10),
+        (lambda values, some: np.where(some < 0.1, 0.0, values), 900, 3),
+        (lambda values, some: np.where(some < 0.05, np.nan, values), 900, 1),
+        (lambda values, _: values + 0.1, 2_000, None),
+        (lambda values, some: np.where(some < 0.02, 0.0, values), 2_000, None),
+    ],
+    ids=["half", "third", "third of more", "fifth", "zeros", "missing", "within tolerance", "few zeros"],
+)
+def test_how_soon_one_changed_value_of_fifty_is_found(change, rows, windows) -> None:  # type: ignore[no-untyped-def]
+    """Of a normal value in units of its standard deviation; None is not within 20 windows. The table of the docs."""
+    random = np.random.default_rng(SEED)
+    season = season_of(random.normal(size=60 * rows), np.repeat(np.arange(60), rows))
+    detector, seen = EDetector(TWENTY_YEARS, 50), 0
+    while not detector.alarm and seen < 20:
+        values = change(random.normal(size=rows), random.random(rows))
+        detector = detector.after({"x": evidence_of(season, values)})
+        seen += 1
+
+    assert not detector.alarm if windows is None else detector.alarm and seen <= windows
+
+
+@pytest.mark.parametrize(
     "fault", [np.nan, np.inf, -999.0], ids=["missing", "infinite", "a sentinel that the reference never had"]
 )
 def test_other_faults_of_a_tenth_are_found_within_three_days(fault: float) -> None:

@@ -60,6 +60,23 @@ def test_the_estimate_is_the_mean_over_labels_drawn_by_the_probabilities() -> No
     assert found["brier"] == pytest.approx(metrics.brier_score_loss(twice, both, sample_weight=weight), abs=1e-12)
 
 
+def test_the_estimate_is_nannymls() -> None:
+    """NannyML 0.13.1's CBPE, calibration included, gave these figures for these rows as one chunk."""
+    random = np.random.default_rng(3)
+
+    def draw(rows: int, shape: float) -> tuple[np.ndarray, np.ndarray]:
+        truth = random.beta(shape, 2.0, rows)
+        return np.round(truth**2, 3), (random.random(rows) < truth).astype(float)
+
+    scores, labels = draw(20_000, 1.0)
+    served, _ = draw(5_000, 1.6)
+    found = estimate(served, calibrate(labels, scores))
+
+    assert found["auc"] == pytest.approx(0.7667036077685718, abs=1e-8)
+    assert found["f1"] == pytest.approx(0.43291352037584835, abs=1e-12)
+    assert found["accuracy"] == pytest.approx(0.6488866653665549, abs=1e-12)
+
+
 def test_calibration_is_isotonic_where_it_helps_and_nothing_where_it_does_not() -> None:
     random = np.random.default_rng(SEED)
     truth = random.random(20_000)
