@@ -8,6 +8,7 @@ import duckdb
 import pyarrow as pa
 
 from flights.board import Step
+from mercury.analytics import Planner
 from mercury.definitions import Count, CountDistinct, PrivacyPolicy
 from mercury.errors import BudgetExceededError, DataError
 from mercury.privacy import ask, ledger_of
@@ -21,39 +22,60 @@ LEFT = "kind = 'departure' AND tailnum IS NOT NULL"
 
 
 def ask_privately(story: Story, shown: Step) -> None:
-    """Ask two questions, one of them twice, and a third that the budget refuses; set the answers beside the truth."""
+    """Ask for two metrics twice and for a third, which the budget refuses; set the answers beside the truth.
+
+    An analyst's query of a model with a privacy policy goes through the gate: the same questions asked of the gate
+    itself, by somebody else, were answered before.
+    """
+    planner = Planner(story.project, story.settings)
     policy = story.project.get(PrivacyPolicy, "aircraft")
+    ledger = ledger_of(story.settings)
     shown.say("asking")
-
-    def answer(**question: Any) -> Any:
-        return ask(policy, story.settings, analyst=ANALYST, where=LEFT, **question)
-
-    flights = answer(aggregates={"flights": Count()}, by=["origin"])
-    again = answer(aggregates={"flights": Count()}, by=["origin"])
-    planes = answer(aggregates={"aircraft": CountDistinct(policy.unit, exact=True)}, by=["carrier"])
+    flights = planner.answer("departures by origin", principal=ANALYST)
+    planes = planner.answer("airframes by carrier", principal=ANALYST)
+    charges = len(ledger.history())
+    released = [
+        ask(policy, story.settings, aggregates={name: aggregate}, by=[key], where=LEFT, analyst="somebody else")
+        for name, aggregate, key in (
+            ("departures", Count(), "origin"),
+            ("airframes", CountDistinct(policy.unit, exact=True), "carrier"),
+        )
+    ]
+    answers = (flights.table, planes.table)
+    same = [again.cached and again.table == first for again, first in zip(released, answers, strict=True)]
+    if len(ledger.history()) != charges or not all(same):
+        raise DataError("the same question was answered twice", where=policy.address)
     try:
-        answer(aggregates={"flights": Count()}, by=["carrier"])
+        planner.answer("departures by carrier", principal=ANALYST)
     except BudgetExceededError as error:
         refusal = str(error)
     else:
         raise DataError("a question past the budget was answered", where=policy.address)
-    if not again.cached or not again.table.equals(flights.table):
-        raise DataError("the same question was answered twice", where=policy.address)
-    ledger = ledger_of(story.settings)
     rows = Table.open(story.lake.stream_rows("flights")).read(["kind", "tailnum", "origin", "carrier"])
     story.outcome["private"] = {
-        "flights": _beside(flights.table, rows, "origin", "flights", "count(*)"),
-        "aircraft": _beside(planes.table, rows, "carrier", "aircraft", "count(DISTINCT tailnum)"),
+        "flights": _beside(flights.table, rows, "origin", "departures", "count(*)"),
+        "aircraft": _beside(planes.table, rows, "carrier", "airframes", "count(DISTINCT tailnum)"),
         "charges": ledger.verify(),
-        "spent": float(flights.cost.epsilon + planes.cost.epsilon),
+        "released": sum(float(release.cost.epsilon) for release in released),
         "ledger": float(ledger.spent(policy).epsilon),
+        "lines": [
+            {
+                "number": line.number,
+                "analyst": line.analyst,
+                "question": line.question,
+                "epsilon": float(line.loss.epsilon),
+                "spent": float(line.dataset_spent.epsilon),
+                "digest": line.digest,
+            }
+            for line in ledger.history()
+        ],
         "budget": policy.budget.epsilon,
         "max_rows": policy.max_rows,
         "refusal": refusal,
     }
     shown.note(
         f"{flights.table.num_rows} airports and {planes.table.num_rows} carriers were answered for epsilon "
-        f"{story.outcome['private']['spent']:g} of {policy.budget.epsilon:g}; the same question again cost nothing"
+        f"{story.outcome['private']['ledger']:g} of {policy.budget.epsilon:g}; the same question again cost nothing"
     )
     shown.note("the next question was refused: the budget does not allow it")
 

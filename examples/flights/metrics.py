@@ -13,6 +13,8 @@ import pyarrow.compute as pc
 
 from flights.board import Step
 from mercury.analytics import MetricQuery, Planner, build_rollups
+from mercury.analytics.badges import BadgeReader
+from mercury.analytics.outlook import HISTORY, Outlooks, closed_series
 from mercury.analytics.plan import Costs
 from mercury.errors import DataError
 from mercury.tables import Table
@@ -28,9 +30,14 @@ SEED = 7
 ROLLUPS_FIRST = Costs(row=1.0, cell=0.0, sketch=0.0, part=-1.0)
 """Costs that make rollups the cheapest wherever they are right, also when their tail shares a file with older rows."""
 
+TILES = ("flights", "late_rate", "mean_delay", "p90_delay", "aircraft", "miles")
+"""Metrics that have a tile on the page, with a badge where a monitor is in alarm about what they are computed from."""
+
+AHEAD = "late_rate"
+"""The metric whose days are shown with their outlook."""
+
 SHOWN = (
     "flights, late_rate by origin",
-    "flights, mean_delay by week",
     "aircraft, per_aircraft by carrier order by aircraft desc limit 5",
     "flights, p90_delay by day where origin = 'JFK' order by p90_delay desc limit 5",
 )
@@ -97,9 +104,33 @@ def ask(story: Story, shown: Step) -> None:
         "differing": 0,
         "routes": dict(routes.most_common()),
         "answers": _plain(shown_answers),
+        "tiles": _tiles(planner, BadgeReader(story.project, story.settings)),
+        "ahead": _ahead(planner),
     }
     shown.note(f"none of {QUERIES} random queries, each answered in two ways, differs from plain SQL over all rows")
     shown.note("answered from " + ", ".join(f"{route} ({count})" for route, count in routes.most_common()))
+
+
+def _tiles(planner: Planner, reader: BadgeReader) -> list[dict[str, Any]]:
+    (row,) = planner.answer(", ".join(TILES), model=MODEL).table.to_pylist()
+    badges = reader.of(planner.model(MODEL).model)
+    return [
+        {"metric": name, "value": row[name], "badges": [badge.to_dict() for badge in badges.get(name, [])]}
+        for name in TILES
+    ]
+
+
+def _ahead(planner: Planner) -> dict[str, Any]:
+    """The days that have closed, and those to come."""
+    days = planner.answer(f"{AHEAD} by day order by day desc limit {HISTORY + 1}", model=MODEL).table
+    closed = closed_series(days, AHEAD, "day")
+    outlook = Outlooks(planner).of(MODEL, AHEAD, "day")
+    return {
+        "metric": AHEAD,
+        "days": [str(day) for day in closed["ds"].to_pylist()],
+        "values": closed["y"].to_pylist(),
+        "outlook": outlook.to_dict(),
+    }
 
 
 def _random(chance: random.Random, rows: pa.Table) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -225,22 +225,21 @@ def _instant(text: str) -> datetime:
 
 def _metrics(found: dict[str, Any]) -> str:
     metrics = found["metrics"]
-    by_origin, by_week, *others = metrics["answers"]
     tables = []
-    for answer in (by_origin, *others):
+    for answer in metrics["answers"]:
         columns = list(answer["rows"][0])
         rows = [[_cell(value) for value in row.values()] for row in answer["rows"]]
         tables.append(table(columns, rows, caption=f"{answer['query']}  ({answer['route']})"))
-    weeks = by_week["rows"]
+    tiles = {tile["metric"]: _cell(tile["value"]) for tile in metrics["tiles"]}
+    warned = {
+        tile["metric"]: f"drift: {badge['value']} since {badge['since'][:10]}"
+        for tile in metrics["tiles"]
+        for badge in tile["badges"][:1]
+    }
     return section(
         "Metrics are answered from rollups and the live tail",
-        chart(
-            [Series("flights", [_instant(row["week"]) for row in weeks], [row["flights"] for row in weeks])],
-            title="Flights by week",
-            y="flights in the week that begins here",
-            zero=True,
-            height=180,
-        ),
+        facts(tiles, warnings=warned),
+        _ahead(metrics["ahead"]),
         *tables,
         number=f"{metrics['differing']} of {metrics['queries']}",
         caption="random queries differ from plain SQL over the rows",
@@ -249,9 +248,28 @@ def _metrics(found: dict[str, Any]) -> str:
     )
 
 
+def _ahead(ahead: dict[str, Any]) -> str:
+    outlook = ahead["outlook"]
+    past = Series("by day", [date.fromisoformat(day) for day in ahead["days"]], ahead["values"], muted=True)
+    to_come = Series(
+        "forecast, 80 % interval",
+        [date.fromisoformat(day) for day in outlook["buckets"]],
+        outlook["forecast"],
+        outlook["lo-80"],
+        outlook["hi-80"],
+    )
+    return chart(
+        [past, to_come] if outlook["buckets"] else [past],
+        title=f"{ahead['metric']} by day, and its outlook",
+        y=f"{ahead['metric']} by day",
+        zero=True,
+        height=180,
+    )
+
+
 def _cell(value: Any) -> str:
     if isinstance(value, float):
-        return f"{value:,.3f}"
+        return f"{value / 1e6:,.1f} M" if abs(value) >= 1e7 else f"{value:,.3f}"
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
@@ -278,29 +296,39 @@ def _forecast(story: Story, found: dict[str, Any]) -> str:
 
 def _private(found: dict[str, Any]) -> str:
     private = found["private"]
-    rows = private["flights"]
-    keys = [row["key"] for row in rows]
-    low, high = ([row["private"] + sign * row["error"] for row in rows] for sign in (-1, 1))
-    planes = [
-        [row["key"], f"{row['private']:,} ± {row['error']:,.0f}", f"{row['true']:,}"] for row in private["aircraft"]
-    ]
+    lines = [
+        [f"{line['number']}", line["analyst"], line["question"][:12], f"{line['epsilon']:g}", f"{line['spent']:g}",
+         line["digest"][:12]]
+        for line in private["lines"]
+    ]  # fmt: skip
     return section(
         "Questions about aircraft are answered within a budget",
-        chart(
-            [
-                Series("true", keys, [row["true"] for row in rows], form="bars", muted=True),
-                Series("private, 95 % error bar", keys, [row["private"] for row in rows], low, high, form="points"),
-            ],
-            title="Flights by airport, true and private",
-            y="flights",
+        _beside(private["flights"], "Flights by airport, true and private", "flights"),
+        _beside(private["aircraft"], "Aircraft by carrier, true and private", "aircraft"),
+        table(
+            ["line", "who asked", "question", "epsilon", "spent so far", "hash of the line"],
+            lines,
+            caption="the ledger: each line is chained to the one before by its hash",
         ),
-        table(["carrier", "aircraft, privately", "truly"], planes),
         number=f"{private['ledger']:g} of {private['budget']:g}",
         caption=f"of the privacy budget spent in {private['charges']} charges",
-        text="Nobody can tell from the answers whether any one aircraft flew: no more than "
-        f"{private['max_rows']} of its flights from an airport count, which leaves out a part of the busiest; "
-        "error bars are of the noise that is added. The same question again costs nothing; the next one was refused: "
-        f"{private['refusal']}",
+        text="Nobody can tell from the answers whether any one aircraft flew. At most "
+        f"{private['max_rows']} of its flights from an airport count; error bars are of the noise that is added. The "
+        f"same questions again cost nothing; the next one was refused: {private['refusal']}",
+    )
+
+
+def _beside(rows: list[dict[str, Any]], title: str, unit: str) -> str:
+    """True values as bars, private ones as points with their error bars."""
+    keys, values = [row["key"] for row in rows], [row["private"] for row in rows]
+    low, high = ([row["private"] + sign * row["error"] for row in rows] for sign in (-1, 1))
+    return chart(
+        [
+            Series("true", keys, [row["true"] for row in rows], form="bars", muted=True),
+            Series("private, 95 % error bar", keys, values, low, high, form="points"),
+        ],
+        title=title,
+        y=unit,
     )
 
 
