@@ -39,7 +39,7 @@ def read(folder: Path, content: str | bytes, name: str = "data.csv", **options: 
         ("tabs.tsv", PLAIN.replace(",", "\t")),
         ("bars.txt", PLAIN.replace(",", "|")),
         ("blanks.csv", PLAIN.replace(",", " , ")),
-        ("packed.csv.gz", gzip.compress(PLAIN.encode())),
+        ("packed.csv.gz", gzip.compress(PLAIN.encode(), mtime=0)),
         ("row_numbers.csv", "".join(f"{place or ''},{line}\n" for place, line in enumerate(PLAIN.split()))),
     ],
 )
