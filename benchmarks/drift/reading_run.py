@@ -1,4 +1,4 @@
-"""Reading the tables, which every contender does too: ``reading_run.py report|window FOLDER ANSWER NOTE``."""
+"""Reading the tables, which every peer does too: ``reading_run.py report|window FOLDER ANSWER NOTE``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from benchmarks.work import arguments, work
 
 
 def main() -> None:
-    """By Arrow's reader with one thread, as Mercury reads; pandas reads by it too and converts what was read."""
+    """By Arrow's reader with one thread, whole tables; pandas reads by it too and converts what was read."""
     task, folder, answer, note = arguments()
     home = Path(folder)
     pa.set_cpu_count(1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +23,7 @@ from mercury.features import FeatureStore, materialize
 from mercury.lake import Lake
 from mercury.models import fit
 from mercury.models.serving import predictors
-from mercury.observability import MonitorReport, last_report, run_monitor
+from mercury.observability import MonitorReport, last_report, run_monitor, sources
 from mercury.observability.publishing import MONITOR_METRICS, publish
 from mercury.observability.report import page
 from mercury.projects import load_project
@@ -147,6 +148,45 @@ def test_served_features_are_those_of_the_point_in_time_join(watched: Watched) -
 
     assert skew is not None and skew.rows == PER_DAY * SERVED_DAYS
     assert skew.differing == 0 and set(skew.features) == {"carrier", "distance", "fill"}
+
+
+def test_served_features_that_are_not_those_of_the_join_are_counted(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if an online store had answered 30 requests with an older value of one feature, and lost one of another."""
+    read = sources.read_predictions
+
+    def stale(*arguments: Any) -> pa.Table:
+        rows = read(*arguments)
+        for name, some in (("distance", slice(100, 130)), ("carrier", slice(500, 501))):
+            values = rows[name].to_pylist()
+            values[some] = [None if name == "carrier" else value + 1.0 for value in values[some]]
+            rows = rows.set_column(rows.column_names.index(name), name, pa.array(values, rows[name].type))
+        return rows
+
+    monkeypatch.setattr(sources, "read_predictions", stale)
+    skew = run_monitor(watched.project, "watch", watched.settings, until=START + 52 * DAY, write=False).skew
+
+    assert skew is not None
+    assert {name: feature.differing for name, feature in skew.features.items()} == {
+        "distance": 30, "carrier": 1, "fill": 0,
+    }  # fmt: skip
+
+
+def test_labels_that_contradict_each_other_are_noted(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = sources.read_labels
+
+    def twice(*arguments: Any) -> pa.Table:
+        rows = read(*arguments)
+        other = rows.slice(0, 7).set_column(
+            rows.column_names.index("label"), "label", pc.subtract(1.0, rows["label"].slice(0, 7))
+        )
+        return pa.concat_tables([rows, other])
+
+    monkeypatch.setattr(sources, "read_labels", twice)
+    report = run_monitor(watched.project, "watch", watched.settings, until=START + 52 * DAY, write=False)
+
+    assert "7 events have labels that came at one time and contradict each other: 1 counts." in report.notes
 
 
 def test_the_last_report_comes_back_from_the_lake_and_so_do_profiles(watched: Watched) -> None:

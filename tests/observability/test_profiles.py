@@ -126,6 +126,20 @@ def test_mean_and_squares_are_those_of_the_finite_values() -> None:
     assert found.totals.sum() == pytest.approx(values[:-2].sum(), rel=1e-12)
 
 
+def test_moments_of_parts_merge_to_those_of_all_rows() -> None:
+    random = np.random.default_rng(4)
+    rows = pa.table({"x": random.normal(1e4, 3.0, 24_000), "y": random.lognormal(0, 1, 24_000)})
+    reference, whole = learn(rows)
+    merged = merge([profile(rows.slice(at, 1_000), reference) for at in range(0, 24_000, 1_000)])
+
+    for name in ("x", "y"):
+        values = rows[name].to_numpy()
+        for found in (whole[name], merged[name]):
+            assert found.mean == pytest.approx(values.mean(), rel=1e-12)
+            assert found.m2 == pytest.approx(values.var() * len(values), rel=1e-9)
+            assert found.totals.sum() == pytest.approx(values.sum(), rel=1e-12)
+
+
 def test_unseen_categories_and_nulls_have_slots_of_their_own() -> None:
     reference = reference_profile(table([(0.0, "a"), (0.0, "b")]))
     found = profile(table([(0.0, "a"), (0.0, "new"), (0.0, None), (0.0, "newer")]), reference)["s"]
