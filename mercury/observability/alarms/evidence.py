@@ -31,7 +31,7 @@ def log_e_value(season: Season, counts: np.ndarray, hours: np.ndarray) -> float:
         return 0.0
     expected = season.expected(hours)
     counted = season.cells.add_up(counts)
-    alike = expected.independent(rows)
+    alike = expected.likeness.independent(rows)
     high = np.minimum(expected.cells + season.atom_share, 1.0)
     low = np.maximum(expected.cells - season.atom_share, 0.0)
     faults = season.cells.absent if expected.shared else season.cells.faults
@@ -43,7 +43,7 @@ def log_e_value(season: Season, counts: np.ndarray, hours: np.ndarray) -> float:
         if isinstance(season.column, Numbers):
             values = slice(season.column.missing)
             distance = float(distances(counts[None, values], expected.shares[None, values])[0])
-            size = expected.independent_of_distance(int(counts[values].sum()))
+            size = expected.likeness.independent_of_distance(int(counts[values].sum()))
             found.append(log_distance_e_value(distance, DISTANCE, size))
             weights.append(1.0)
     return log_mean(found, weights)

@@ -50,6 +50,32 @@ CAUTION = 0.95
 
 
 @dataclass(frozen=True)
+class Likeness:
+    """How much alike the rows of a window are, by cell and for the distribution function.
+
+    Parameters
+    ----------
+    cells, distance : correlation of the rows of a window.
+    most, distance_most : rows of a window that count.
+    shared : whether the column's values come from something that the rows of a window share.
+    """
+
+    cells: np.ndarray
+    distance: float
+    most: np.ndarray
+    distance_most: float
+    shared: bool
+
+    def independent(self, rows: int) -> np.ndarray:
+        """How many independent rows tell of each cell's share as much as so many rows of a window."""
+        return _independent(np.minimum(rows, self.most), self.cells)
+
+    def independent_of_distance(self, rows: int) -> float:
+        """How many independent rows tell of the distribution function as much as so many rows of a window."""
+        return float(_independent(min(rows, self.distance_most), self.distance))
+
+
+@dataclass(frozen=True)
 class Expected:
     """What a window's rows are held against.
 
@@ -57,36 +83,13 @@ class Expected:
     ----------
     shares : of the reference at the window's hours, by slot.
     cells : the same by cell.
-    likeness : correlation of the rows of a window, by cell, and ``distance_likeness`` for the distribution function.
-    most : rows of a window that count, by cell, and ``distance_most`` for the distribution function.
-    shared : whether the column's values come from something that the rows of a window share.
+    likeness : of the rows of a window at these hours.
+    shared : whether the column's values come from something that the rows of a window share, at these hours or all.
     """
 
     shares: np.ndarray
     cells: np.ndarray
-    likeness: np.ndarray
-    distance_likeness: float
-    most: np.ndarray
-    distance_most: float
-    shared: bool
-
-    def independent(self, rows: int) -> np.ndarray:
-        """How many independent rows tell of each cell's share as much as so many rows of a window."""
-        return _independent(np.minimum(rows, self.most), self.likeness)
-
-    def independent_of_distance(self, rows: int) -> float:
-        """How many independent rows tell of the distribution function as much as so many rows of a window."""
-        return float(_independent(min(rows, self.distance_most), self.distance_likeness))
-
-
-@dataclass(frozen=True)
-class _Learnt:
-    """What `Expected` has of the same names, for windows of the same hours."""
-
-    likeness: np.ndarray
-    distance_likeness: float
-    most: np.ndarray
-    distance_most: float
+    likeness: Likeness
     shared: bool
 
 
@@ -123,7 +126,7 @@ class Season:
             step = np.cumsum(np.r_[False, quantile[1:] != quantile[:-1]])
             here = slots < column.missing
             self._steps = _table(place[here], step[slots[here]], (len(both), int(step[-1]) + 1))
-        self._known: dict[frozenset[int], _Learnt] = {}
+        self._known: dict[frozenset[int], Likeness] = {}
 
     @cached_property
     def hours(self) -> np.ndarray:
@@ -141,16 +144,8 @@ class Season:
         if self.hours[list(chosen)].sum() >= ALL_HOURS * self.hours.sum():
             chosen = frozenset(np.flatnonzero(self.hours).tolist())
         shares = known / known.sum() @ self._laws
-        learnt = self._likeness(chosen)
-        return Expected(
-            shares,
-            self.cells.add_up(shares),
-            learnt.likeness,
-            learnt.distance_likeness,
-            learnt.most,
-            learnt.distance_most,
-            learnt.shared or self.shared,
-        )
+        likeness = self._likeness(chosen)
+        return Expected(shares, self.cells.add_up(shares), likeness, likeness.shared or self.shared)
 
     @cached_property
     def shared(self) -> bool:
@@ -174,7 +169,7 @@ class Season:
             out.append((counts, laws / np.maximum(self.hours[:, None], 1)))
         return out
 
-    def _likeness(self, chosen: frozenset[int]) -> _Learnt:
+    def _likeness(self, chosen: frozenset[int]) -> Likeness:
         """How much alike the rows of one window are, from how far the reference's windows at these hours lay from it.
 
         Of n rows that are alike by r, a share varies as that of n / (1 + (n - 1) r) independent ones.
@@ -183,7 +178,7 @@ class Season:
             self._known[chosen] = self._learnt(chosen)
         return self._known[chosen]
 
-    def _learnt(self, chosen: frozenset[int]) -> _Learnt:
+    def _learnt(self, chosen: frozenset[int]) -> Likeness:
         taken = np.isin(self._hour, list(chosen))
         hour = self._hour[taken]
         window, starts, number = np.unique(self._window[taken], return_index=True, return_inverse=True)
@@ -193,7 +188,7 @@ class Season:
         size = rows[enough, None]
         if len(size) < FEWEST_WINDOWS:
             alike = np.where(self.cells.absent, 0.0, 1.0)
-            return _Learnt(alike, 1.0, np.full(len(alike), np.inf), np.inf, True)
+            return Likeness(alike, 1.0, np.full(len(alike), np.inf), np.inf, True)
         asked = np.zeros((len(window), HOURS))
         np.add.at(asked, (number, hour), held)
         asked = asked[enough] / size
@@ -204,7 +199,7 @@ class Season:
 
     def _from_distances(
         self, rows: np.ndarray, cells: tuple[np.ndarray, np.ndarray], steps: tuple[np.ndarray, np.ndarray]
-    ) -> _Learnt:
+    ) -> Likeness:
         from scipy.special import chdtri
 
         seen, law = cells
@@ -224,7 +219,7 @@ class Season:
         present = steps[0].sum(1)
         far = present * distances(*steps) ** 2 / KOLMOGOROV_SQUARE
         weight = spread.mean(0)
-        return _Learnt(
+        return Likeness(
             alike,
             float(likeness(far.sum())),
             np.where(never & self.cells.faults, np.inf, size),
