@@ -87,7 +87,7 @@ class Panel:
         chosen = np.concatenate([np.arange(low, low + count) for low, count in zip(self.edges, kept, strict=False)]
                                 or [np.empty(0, np.int64)])  # fmt: skip
         edges = np.concatenate([[0], np.cumsum(kept)])
-        return Panel(self.ids, self.starts, self.values[chosen.astype(np.int64)], edges, self.frequency)
+        return dataclasses.replace(self, values=self.values[chosen.astype(np.int64)], edges=edges)
 
 
 @dataclass

@@ -63,3 +63,13 @@ def test_a_dirty_panel_is_what_pandas_makes_of_it(grid: str, seed: int) -> None:
         assert micro(pd.DatetimeIndex(ahead["ds"])).tolist() == micro(wanted).tolist()
     with pytest.raises(DataError, match="rows repeat a time of their series"):
         read_panel(table)
+
+
+def test_the_first_points_of_a_panel_are_a_panel_like_it() -> None:
+    table = pa.table({"ds": pa.array(np.datetime64("2026-01-01") + np.arange(30)), "y": np.arange(30.0)})
+    panel = read_panel(table)
+
+    head = panel.head(panel.lengths - 10)
+
+    assert (head.series(0).tolist(), head.has_ids, head.notes) == ([*range(20)], False, panel.notes)
+    assert forecast(head, 1).table.column_names[:2] == ["ds", "forecast"]
