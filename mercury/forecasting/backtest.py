@@ -15,8 +15,8 @@ from mercury.forecasting.panel import Panel
 LEAST_FOLDS = 3
 MOST_FOLDS = 20
 ENOUGH = 1000
-"""Scores over all series, steps and folds: fifty of them lie beyond a quantile of 95 %, which then does not hang on a few
-odd days, and a panel of few series learns from more of its past how hard each is to forecast."""
+"""Scores over all series, steps and folds: fifty of them lie beyond a quantile of 95 %, which then does not hang on a
+few odd days, and a panel of few series learns from more of its past how hard each is to forecast."""
 
 LEAST_POINTS = 4
 """Points of a series before an origin, for a fold to count; two seasons where the panel is long enough for that."""
