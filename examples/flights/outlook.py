@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -39,6 +40,9 @@ def forecast_flights(story: Story, shown: Step) -> None:
         "season": made.season,
         "folds": made.backtest.folds,
         "coverage": {str(level): round(value, 4) for level, value in made.coverage.items()},
+        "past_coverage": {
+            str(level): None if math.isnan(value) else round(value, 4) for level, value in made.past_coverage.items()
+        },
         "leaderboard": made.leaderboard,
         "notes": list(made.notes),
     }
