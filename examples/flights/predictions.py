@@ -27,7 +27,7 @@ HORIZON = 54 * MINUTE
 """A round asks for flights that leave within this time: inside one hour, so that no feature changes meanwhile."""
 
 
-SINGLE = 12
+SINGLE = 8
 """Of each round so many flights are asked for one by one, as a gate display would; the rest in one request."""
 
 

@@ -78,7 +78,7 @@ class Options:
     @property
     def between_requests(self) -> int:
         """Microseconds from one round of predictions to the next."""
-        return events.HOUR * (9 if self.fast else 17)
+        return events.HOUR * (9 if self.fast else 25)
 
 
 @dataclass
