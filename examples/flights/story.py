@@ -77,8 +77,8 @@ class Options:
 
     @property
     def between_requests(self) -> int:
-        """Microseconds from one round of predictions to the next."""
-        return events.HOUR * (9 if self.fast else 25)
+        """Microseconds from one round of predictions to the next: every week has rounds at all times of the day."""
+        return events.HOUR * (9 if self.fast else 29)
 
 
 @dataclass
