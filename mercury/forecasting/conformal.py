@@ -22,9 +22,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-ENOUGH = 50
-"""Scores that a step ahead needs for a quantile of its own, or as many more as the level asks for; with fewer, all
-steps share one."""
+BEYOND = 10
+"""Scores beyond its quantile that a step ahead needs for a quantile of its own; with fewer all steps share one, since a
+quantile that rests on two or three scores jumps from step to step."""
 
 PRIOR_FOLDS = 4
 """Folds that the panel's mean counts for in a series' factor. 4 and 8 do alike on the M1 and tourism competitions'
@@ -71,7 +71,7 @@ def quantiles(scores: np.ndarray, level: float) -> np.ndarray:
     Returns shape (horizon,): infinite where there are too few scores for the level.
     """
     known = np.isfinite(scores).sum(axis=0)
-    if known.size and known.min() >= ENOUGH and _rank(int(known.min()), level) <= known.min():
+    if known.size and round(known.min() * (1 - level), 9) >= BEYOND:
         return np.array([_ranked(scores[:, step], level) for step in range(scores.shape[1])])
     return np.full(scores.shape[1], _ranked(scores.ravel(), level))
 

@@ -37,7 +37,9 @@ def test_steps_with_enough_scores_have_a_quantile_of_their_own() -> None:
     scores = np.column_stack([np.arange(1, 61), 10 * np.arange(1, 61)]).astype(float)
 
     assert quantiles(scores, 0.5).tolist() == [31.0, 310.0]
-    assert len(set(quantiles(scores[:20], 0.5).tolist())) == 1
+    assert len(set(quantiles(scores[:19], 0.5).tolist())) == 1
+    # Nine tenths of 60 scores leave six beyond: too few for a step by itself.
+    assert quantiles(scores, 0.9).tolist() == [490.0, 490.0]
 
 
 def test_the_rank_is_not_moved_by_rounding_and_a_high_level_is_pooled_over_steps() -> None:
@@ -45,7 +47,8 @@ def test_the_rank_is_not_moved_by_rounding_and_a_high_level_is_pooled_over_steps
     assert quantiles(np.arange(1.0, 20.0)[:, None], 0.55).tolist() == [11.0]
     two_steps = np.column_stack([np.arange(1.0, 51.0), np.arange(51.0, 101.0)])
     assert quantiles(two_steps, 0.99).tolist() == [100.0, 100.0]
-    assert quantiles(two_steps, 0.9).tolist() == [46.0, 96.0]
+    assert quantiles(two_steps, 0.9).tolist() == [91.0, 91.0]
+    assert quantiles(two_steps, 0.8).tolist() == [41.0, 91.0]
 
 
 def test_coverage_is_that_of_intervals_there_would_have_been() -> None:
