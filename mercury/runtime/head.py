@@ -29,6 +29,10 @@ START_DEADLINE = 60.0
 
 _STOP_SECONDS = 30.0
 
+# Told to end, a head waits half a minute for its node to be idle, so that Serve can move requests to other nodes. Ours
+# has no other nodes, and what is left of jobs and of Serve keeps it from ever being idle.
+_NO_DRAIN = {"RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0"}
+
 # The head ends when its standard input does, which happens however this process ends.
 _WATCHED = '"$@" & child=$!; cat > /dev/null; kill -TERM $child 2> /dev/null; wait $child'
 
@@ -79,7 +83,7 @@ def ray_head(num_cpus: int, object_store_bytes: int, system_config: dict[str, in
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "RAY_AUTH_MODE": "token"},
+            env={**os.environ, "RAY_AUTH_MODE": "token", **_NO_DRAIN},
             start_new_session=True,
         )
         try:

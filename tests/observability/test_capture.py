@@ -82,15 +82,14 @@ def test_recording_waits_for_no_writer(tmp_path: Path) -> None:
     writer = threading.Thread(target=capture.flush)
     writer.start()
     assert writing.wait(30)
-    began = time.perf_counter()
     for number in range(1_000):
         capture.record(*request(number))
-    took = time.perf_counter() - began
+    # The writer has waited all the while.
+    assert writer.is_alive()
     go_on.set()
     writer.join()
 
     assert capture.counted.waiting == 1_000 and capture.counted.written == 1
-    assert took < 1.0
     capture.close()
 
 

@@ -29,6 +29,22 @@ with ray_session(address=LOCAL, num_cpus=4, dashboard=True, object_store_bytes=2
     sys.stdin.read()
 """
 
+BUSY_TO_THE_END = """
+import ray
+from mercury.runtime.session import LOCAL, ray_session
+
+@ray.remote(num_cpus=1, lifetime="detached", name="kept")
+class Kept:
+    def there(self):
+        return "there"
+
+with ray_session(address=LOCAL, num_cpus=4, dashboard=True, object_store_bytes=256 << 20):
+    print(ray.get(Kept.remote().there.remote()), flush=True)
+    import os
+    def refuse(*_): raise AssertionError("the head did not end when it was told to")
+    os.killpg = refuse
+"""
+
 
 @contextlib.contextmanager
 def job_server(**variables: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
@@ -103,6 +119,13 @@ def test_a_cluster_ends_with_the_process_that_started_it() -> None:
         assert alive == []
         with pytest.raises(UnavailableError):
             JobClient(address)
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_a_cluster_with_a_detached_actor_ends_when_told() -> None:
+    ended = subprocess.run([sys.executable, "-c", BUSY_TO_THE_END], capture_output=True, text=True, timeout=120)
+    assert (ended.returncode, ended.stdout) == (0, "there\n"), ended.stderr
 
 
 @pytest.mark.ray
