@@ -1,0 +1,1 @@
+"""What it costs a served model to keep its predictions."""
