@@ -13,15 +13,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mercury.analytics.engine import Answer, Explain, Planner, answer
+    from mercury.analytics.answers import Answer, Explain
+    from mercury.analytics.engine import Planner, answer
     from mercury.analytics.model import ResolvedModel, resolve
     from mercury.analytics.query import MetricQuery, parse_query
     from mercury.analytics.rollup import Build, build_rollups
 
 _HOMES = {
-    "Answer": "engine",
+    "Answer": "answers",
     "Build": "rollup",
-    "Explain": "engine",
+    "Explain": "answers",
     "MetricQuery": "query",
     "Planner": "engine",
     "ResolvedModel": "model",

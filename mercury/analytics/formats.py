@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from mercury.analytics.engine import Answer
+from mercury.analytics.answers import Answer
 
 ARROW_TYPE = "application/vnd.apache.arrow.stream"
 

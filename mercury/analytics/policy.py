@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from mercury.analytics.answers import Answer, Explain, shaped
 from mercury.analytics.conditions import conjunction, text_of
-from mercury.analytics.engine import Answer, Explain, shaped
 from mercury.analytics.model import ResolvedModel
 from mercury.analytics.query import MetricQuery
 from mercury.errors import UsageError
