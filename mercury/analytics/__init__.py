@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mercury.analytics.answers import Answer, Explain
-    from mercury.analytics.engine import Planner, answer
+    from mercury.analytics.engine import Planner
     from mercury.analytics.model import ResolvedModel, resolve
     from mercury.analytics.query import MetricQuery, parse_query
     from mercury.analytics.rollup import Build, build_rollups
@@ -26,7 +26,6 @@ _HOMES = {
     "MetricQuery": "query",
     "Planner": "engine",
     "ResolvedModel": "model",
-    "answer": "engine",
     "build_rollups": "rollup",
     "parse_query": "query",
     "resolve": "model",
@@ -47,7 +46,6 @@ __all__ = [
     "MetricQuery",
     "Planner",
     "ResolvedModel",
-    "answer",
     "build_rollups",
     "parse_query",
     "resolve",

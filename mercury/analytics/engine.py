@@ -214,21 +214,6 @@ class Planner:
         return found
 
 
-def answer(
-    project: Project,
-    settings: Settings,
-    query: MetricQuery | Mapping[str, Any] | str,
-    *,
-    principal: str | None = None,
-) -> Answer:
-    """Answer one query; a `Planner` keeps tables open for many.
-
-    Raises `NotFoundError` ("Did you mean …?") for a metric, dimension or model that does not exist, `UsageError` and
-    `ExpressionError` for a query that cannot be read, `TableNotFoundError` while the source has no rows.
-    """
-    return Planner(project, settings).answer(query, principal=principal)
-
-
 class _Cells:
     """Tables of rollups in memory, those that were used last, up to a number of bytes."""
 
