@@ -17,34 +17,29 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from benchmarks import harness, peers
-from benchmarks.harness import BenchmarkError, Contender, Task, answer_path
+from benchmarks.harness import BenchmarkError
 
 HERE = Path(__file__).parent
 ABOUT = "keeping served predictions against keeping none, and against an actor's call for each"
 DEFAULT_ROWS = 3_000
 FAST_ROWS = 1_000
 CONTENDERS = ("serve",)
-WAYS = ("none", "capture", "actor")
 
 
 def run(
     folder: Path, *, rows: int, repeat: int, only: Collection[str] = (), say: Callable[[str], None] = print
 ) -> dict[str, Any]:
     """Latencies and CPU by way, of as many requests as `rows` to each; all ways take part in every run."""
-    shutil.rmtree(folder / "state", ignore_errors=True)
-    home = folder / "state"
+    home = folder / "project"
+    shutil.rmtree(home, ignore_errors=True)
     home.mkdir(parents=True)
     say("20,000 accounts and a model")
-    made = harness.measure([sys.executable, "-m", "benchmarks.capture.data", str(home)])
-    if made.returncode:
-        raise BenchmarkError(f"no data\n{made.output[-3000:]}")
-    command = [sys.executable, "-m", "benchmarks.capture.serve_run", str(rows), str(home)]
-    task = Task("three ways in turn", 3 * rows, [Contender("serve", command)], lambda *_: None)
+    _call("data", str(home))
     found: list[dict[str, dict[str, float]]] = []
     for turn in range(repeat):
-        harness.run(task, folder / "answers", repeat=1, say=say)
-        found.append(_read(answer_path(folder / "answers", task, "serve"), rows))
-        say(f"turn {turn + 1}/{repeat}: " + ", ".join(f"{way} {found[-1][way]['p50 ms']:.2f} ms" for way in WAYS))
+        _call("serve_run", str(rows), str(home), str(home / "answer.parquet"))
+        found.append(_read(home / "answer.parquet", rows))
+        say(f"{turn + 1}/{repeat}: " + ", ".join(f"{way} {ways['p50 ms']:.2f} ms" for way, ways in found[-1].items()))
     ours = ["mercury-platform", "ray", "lightgbm", "pyarrow"]
     return {
         "rows": rows,
@@ -54,7 +49,9 @@ def run(
             {
                 "title": f"Requests of one row, {rows:,} to each way in a run; median of {repeat} runs (least to most)",
                 "columns": ["", *_COLUMNS],
-                "rows": [[way, *(_spread([turn[way][name] for turn in found]) for name in _COLUMNS)] for way in WAYS],
+                "rows": [
+                    [way, *(_spread([turn[way][name] for turn in found]) for name in _COLUMNS)] for way in found[0]
+                ],
             }
         ],
         "versions": peers.versions(sys.executable, ours),
@@ -64,15 +61,21 @@ def run(
 _COLUMNS = ("p50 ms", "p99 ms", "p50 ratio", "p99 ratio", "CPU ms a request", "µs of its thread", "MiB")
 
 
+def _call(script: str, *arguments: str) -> None:
+    done = harness.measure([sys.executable, "-m", f"benchmarks.capture.{script}", *arguments])
+    if done.returncode:
+        raise BenchmarkError(f"{script} failed\n{done.output[-3000:]}")
+
+
 def _read(answer: Path, requests: int) -> dict[str, dict[str, float]]:
     table = pq.read_table(answer)
     ways = json.loads(table.schema.metadata[b"ways"])
-    taken = {way: table[way].to_numpy() for way in WAYS}
+    taken = {way: table[way].to_numpy() for way in ways}
     for way in ("capture", "actor"):
         wanted = requests + ways[way]["warm"]
         if ways[way]["rows"] != wanted:
             raise BenchmarkError(f"{way} kept {ways[way]['rows']:,} of {wanted:,} predictions")
-    p50, p99 = ({way: float(np.quantile(taken[way], share)) for way in WAYS} for share in (0.5, 0.99))
+    p50, p99 = ({way: float(np.quantile(taken[way], share)) for way in ways} for share in (0.5, 0.99))
     return {
         way: {
             "p50 ms": p50[way],
@@ -83,7 +86,7 @@ def _read(answer: Path, requests: int) -> dict[str, dict[str, float]]:
             "µs of its thread": ways[way]["record_us"],
             "MiB": ways[way]["memory"] / harness.MIB,
         }
-        for way in WAYS
+        for way in ways
     }
 
 

@@ -1,4 +1,4 @@
-"""One model served three times by Ray Serve: ``serve_run.py REQUESTS FOLDER ANSWER NOTE``.
+"""One model served three times by Ray Serve: ``serve_run.py REQUESTS FOLDER ANSWER``.
 
 The deployments differ in what becomes of a prediction: nothing, Mercury's capture, or a call of an actor that writes it
 with the same code. Requests of one row go to each in turn, in an order that is drawn anew for each round.
@@ -10,9 +10,9 @@ import http.client
 import json
 import random
 import shutil
-import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +26,15 @@ from ray import serve
 from benchmarks.capture.data import ACCOUNTS, ASKED, settings_in
 from benchmarks.capture.project import project, risk
 from benchmarks.process_tree import memory
-from benchmarks.work import arguments, work
+from benchmarks.work import arguments
 from mercury.config import Settings
 from mercury.lake import Lake
 from mercury.models import predictors
 from mercury.models.inference import build_app
 from mercury.models.prediction import Prediction
 from mercury.models.registry import ModelRegistry
-from mercury.observability.capture import Capture, feature_types, key_types, predictions_schema
+from mercury.observability.capture import Capture, capture_of
+from mercury.runtime.loopback import free_ports
 from mercury.runtime.serving import deployed, replica_on_loopback
 from mercury.runtime.session import LOCAL, ray_session
 from mercury.tables import Table
@@ -55,7 +56,7 @@ class Writer:
     """The actor: keeps what it is called with."""
 
     def __init__(self, folder: str) -> None:
-        self._capture = capture_into(Path(folder), "actor")
+        self._capture = capture_in(beside(settings_in(Path(folder)), "actor"))
 
     def record(self, keys: Keys, now: int | None, predictions: Sequence[Prediction]) -> None:
         """Keep one request's answers."""
@@ -82,15 +83,16 @@ class ByActor:
 
 def main() -> None:
     """Milliseconds of every request; of each way CPU and memory of its processes, rows kept, cost of one `record`."""
-    requests, folder, answer, note = arguments()
+    requests, folder, answer = arguments()
     home, count = Path(folder), int(requests)
     settings = settings_in(home)
-    kept = {"capture": Lake(settings.lake).predictions("risk"), "actor": str(home / "actor")}
+    lakes = {"capture": settings.lake, "actor": beside(settings, "actor").lake}
+    kept = {way: Lake(lake).predictions(risk.name) for way, lake in lakes.items()}
     for uri in kept.values():
         shutil.rmtree(uri, ignore_errors=True)
     with ray_session(address=LOCAL, num_cpus=8):
         writer = ray.remote(Writer).options(name="writer").remote(folder)  # type: ignore[attr-defined]
-        port = free_port()
+        (port,) = free_ports(1)
         serve.start(http_options={"host": settings.host, "port": port}, proxy_location="HeadOnly")
         for way in WAYS:
             serve.run(deployed("Model", builder(way, folder)), name=way, route_prefix=f"/{way}")
@@ -98,14 +100,13 @@ def main() -> None:
         ask(connection, WARM, random.Random(SEED))
         processes = {way: processes_of(way) for way in WAYS}
         before = {way: cpu_of(processes[way]) for way in WAYS}
-        with work(note):
-            taken = ask(connection, count, random.Random(SEED + 1))
+        taken = ask(connection, count, random.Random(SEED + 1))
         cpu = {way: cpu_of(processes[way]) - before[way] for way in WAYS}
         bytes_held = {way: memory([process.pid for process in processes[way]]) for way in WAYS}
         serve.shutdown()
         ray.get(writer.close.remote())
         rows = {way: Table.open(uri).read().num_rows for way, uri in kept.items()}
-        calls = cost_of_record(settings, home)
+        calls = cost_of_record(settings)
     told = {
         way: {
             "cpu_seconds": cpu[way],
@@ -134,11 +135,14 @@ def builder(way: str, folder: str) -> Callable[[], FastAPI]:
     return build
 
 
-def capture_into(home: Path, name: str) -> Capture:
-    """A capture as `mercury serve` makes it, into a table of another name."""
-    champion = ModelRegistry(settings_in(home)).load("risk")
-    keys = key_types(risk)
-    return Capture("risk", str(home / name), predictions_schema(keys, feature_types(champion)), list(keys))
+def beside(settings: Settings, name: str) -> Settings:
+    """Settings whose lake is another one, for predictions alone."""
+    return replace(settings, lake=str(settings.state / name))
+
+
+def capture_in(settings: Settings) -> Capture:
+    """A capture as `mercury serve` makes it."""
+    return capture_of(risk, ModelRegistry(settings).load(risk.name), settings)
 
 
 def ask(connection: http.client.HTTPConnection, count: int, chance: random.Random) -> dict[str, list[float]]:
@@ -182,7 +186,7 @@ def cpu_of(processes: Sequence[psutil.Process]) -> float:
     return sum(each.user + each.system for each in used)
 
 
-def cost_of_record(settings: Settings, home: Path) -> dict[str, float]:
+def cost_of_record(settings: Settings) -> dict[str, float]:
     """Microseconds of one call of `record`, where the answer is there already: all that the request thread spends."""
     (predictor,) = predictors(project, settings).values()
     assert predictor.capture is not None
@@ -190,7 +194,7 @@ def cost_of_record(settings: Settings, home: Path) -> dict[str, float]:
     predictor.capture = None
     keys, now = [{"account": 7}], int(ASKED.timestamp() * 1e6)
     answers = predictor.predict(keys, now=now)
-    capture = capture_into(home, "calls")
+    capture = capture_in(beside(settings, "calls"))
     found = {}
     for way, record in (("capture", capture.record), ("actor", ByActor().record)):
         began = time.perf_counter()
@@ -199,13 +203,6 @@ def cost_of_record(settings: Settings, home: Path) -> dict[str, float]:
         found[way] = (time.perf_counter() - began) / CALLS * 1e6
     capture.close()
     return found
-
-
-def free_port() -> int:
-    """A port of the loopback interface that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 if __name__ == "__main__":
