@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import threading
 import time
 from dataclasses import replace
@@ -20,6 +19,7 @@ from mercury.errors import DataError, DeadlineExceededError
 from mercury.features import FeatureSink, FeatureStore
 from mercury.quality import load_contract, stream_check
 from mercury.runtime import ray_session
+from mercury.runtime.loopback import free_ports
 from mercury.streaming import EpochProgress, FileSource, KafkaSource, Limits, Source, StreamJob
 from mercury.tables import Table
 from mercury.time import to_iso
@@ -105,7 +105,7 @@ class LiveStream:
         from mercury.runtime.serving import serving
 
         model = story.project.get(Model, "delay_risk")
-        port = _free_port()
+        port = free_ports(1)[0]
         shown.say("starting the services")
         applications = ["features", "models", *(["analytics"] if story.options.keep else [])]
         url = story.services.enter_context(serving(story.settings, applications, port=port))
@@ -245,9 +245,3 @@ class LiveStream:
 
 def _end(*_: object) -> None:
     raise SystemExit(128 + signal.SIGTERM)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

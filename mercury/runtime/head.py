@@ -20,9 +20,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mercury.errors import UnavailableError
+from mercury.runtime.loopback import LOOPBACK, free_ports
 from mercury.runtime.tokens import ensure_token
-
-LOOPBACK = "127.0.0.1"
 
 START_DEADLINE = 60.0
 """Seconds until the head must answer."""
@@ -47,7 +46,7 @@ def ray_head(num_cpus: int, object_store_bytes: int, system_config: dict[str, in
     """
     program = Path(sys.executable).parent / "ray"
     ensure_token()
-    gcs, dashboard, *agents = _free_ports(6)
+    gcs, dashboard, *agents = free_ports(6)
     names = (
         "dashboard-agent-listen-port",
         "dashboard-agent-grpc-port",
@@ -134,14 +133,6 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait(_STOP_SECONDS)
-
-
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as open_sockets:
-        sockets = [open_sockets.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind((LOOPBACK, 0))
-        return [each.getsockname()[1] for each in sockets]
 
 
 def _answers(port: int) -> bool:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from mercury.config import load_settings
 from mercury.errors import NotFoundError, PortInUseError, UsageError, did_you_mean
-from mercury.runtime.head import LOOPBACK
+from mercury.runtime.loopback import LOOPBACK
 from mercury.runtime.session import LOOPBACK_SWITCH
 
 if TYPE_CHECKING:

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mercury.errors import MissingDependencyError, UnavailableError
-from mercury.runtime.head import LOOPBACK, ray_head
+from mercury.runtime.head import ray_head
 from mercury.runtime.java import java_command
+from mercury.runtime.loopback import LOOPBACK
 from mercury.runtime.tokens import ensure_token, use_token
 
 if TYPE_CHECKING:

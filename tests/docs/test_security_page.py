@@ -23,7 +23,7 @@ def row(start: str) -> list[str]:
 
 
 def test_addresses_and_ports_are_those_of_the_code(tmp_path: Path) -> None:
-    from mercury.runtime import head
+    from mercury.runtime import loopback
     from mercury.runtime.kafka import broker
     from mercury.runtime.metrics import endpoint
 
@@ -34,7 +34,7 @@ def test_addresses_and_ports_are_those_of_the_code(tmp_path: Path) -> None:
 
     assert "Loopback is `127.0.0.1`." in PAGE
     default = load_settings(tmp_path / "mercury_project.py", {}).host
-    assert {broker.HOST, endpoint.HOST, head.LOOPBACK, default} == {"127.0.0.1"}
+    assert {broker.HOST, endpoint.HOST, loopback.LOOPBACK, default} == {"127.0.0.1"}
     assert f"the setting `host` (loopback), port {port('serve')} or `--port`" in row("models, features and metrics")
     assert f"the setting `host` (loopback), port {port('live')} or `--port`" in row("metrics and live page")
     assert "`MERCURY_HOST`" in PAGE

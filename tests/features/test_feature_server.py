@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import urllib.request
 from pathlib import Path
 
@@ -15,17 +14,11 @@ from mercury import BatchTable, Entity, FeatureService, FeatureView, Project
 from mercury.features.instants import UTC_MICROSECONDS
 from mercury.features.layout import CREATED_TIME, EVENT_TIME
 from mercury.features.online import ShardWriter
+from mercury.runtime.loopback import free_ports
 
 SOURCE = BatchTable("t", schema={"k": "string", "x": "float64", "ts": "timestamp"}, event_time="ts")
 VIEW = FeatureView("v", Entity("e", "k"), SOURCE, ["x"])
 PROJECT = Project("p", [FeatureService("s", [VIEW])])
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest.mark.ray
@@ -47,7 +40,7 @@ def test_the_deployment_answers_in_feasts_shape(tmp_path: Path, ray_local: objec
 
         return build_app(Definition.from_dict(project), OnlineReader(Path(folder)))
 
-    port = _free_port()
+    port = free_ports(1)[0]
     serve.start(http_options={"host": "127.0.0.1", "port": port})
     try:
         serve.run(deployed("FeatureServer", build), name="features", route_prefix="/")

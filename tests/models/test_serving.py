@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import importlib
 import json
-import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,6 +20,7 @@ from mercury.errors import PortInUseError, UsageError
 from mercury.models import predictors
 from mercury.models.prediction import Prediction
 from mercury.projects import load_project
+from mercury.runtime.loopback import free_ports
 from mercury.runtime.serving import APPLICATIONS, applications_of
 from mercury.time import parse_instant
 from tests.listening import beyond_loopback, listening
@@ -35,7 +35,7 @@ def server(risk: Risk, ray_local: object) -> Iterator[str]:
     """Address of the services of the project."""
     from mercury.runtime.serving import serving
 
-    with serving(risk.settings, ["features", "models"], port=_free_port()) as url:
+    with serving(risk.settings, ["features", "models"], port=free_ports(1)[0]) as url:
         yield url
 
 
@@ -269,10 +269,3 @@ def test_an_argument_that_an_application_does_not_have_is_refused(server: str) -
     app = importlib.import_module(f"serve.{server}").app
     with pytest.raises(UsageError, match=r"'projct' is no argument of the application\. Did you mean 'project'\?"):
         app({"projct": "mercury_project.py"})
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -28,6 +28,7 @@ from mercury.observability.results import ColumnWindow, MonitorReport, WindowRep
 from mercury.observability.skew import FeatureSkew, Skew
 from mercury.observability.statistics import Statistic
 from mercury.projects import load_project
+from mercury.runtime.loopback import free_ports
 from mercury.runtime.metrics import Metrics, MetricsEndpoint
 from mercury.time import DAY, SECOND
 
@@ -153,7 +154,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             "scrape_configs": [job],
         }
         (folder / "prometheus.yml").write_text(yaml.safe_dump(configuration))
-        port = _free_port()
+        port = free_ports(1)[0]
         with (folder / "log").open("w") as log:
             server = subprocess.Popen(
                 [
@@ -276,11 +277,3 @@ def _until(condition: Callable[[], bool]) -> bool:
             pass
         time.sleep(0.3)
     return False
-
-
-def _free_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

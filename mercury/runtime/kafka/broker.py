@@ -28,10 +28,11 @@ from mercury.errors import ConflictError, DiskFullError, PortInUseError, Unavail
 from mercury.runtime import jars
 from mercury.runtime.java import java_command
 from mercury.runtime.kafka.topics import answers
+from mercury.runtime.loopback import LOOPBACK, free_ports
 
 KAFKA = "org.apache.kafka:kafka_2.13:4.1.1"
 LOGGING = "org.slf4j:slf4j-simple:1.7.36"
-HOST = "127.0.0.1"
+HOST = LOOPBACK
 
 START_SECONDS = 90.0
 STOP_SECONDS = 30.0
@@ -116,8 +117,8 @@ class KafkaBroker:
                     )
                 return found
             libraries = [jars.fetch(KAFKA)[0].parent, jars.fetch(LOGGING)[0].parent]
-            listen = _free_port() if port is None else _asked(port)
-            controller = _free_port(besides=listen)
+            listen = free_ports(1)[0] if port is None else _asked(port)
+            controller = next(each for each in free_ports(2) if each != listen)
             data = self.folder / "data"
             (self.folder / "server.properties").write_text(
                 _PROPERTIES.format(host=HOST, port=listen, controller=controller, data=data)
@@ -221,12 +222,3 @@ def _asked(port: int) -> int:
                 f"port {port} is taken", where=HOST, fix="Choose another one, or none to get a free one"
             ) from error
     return port
-
-
-def _free_port(besides: int | None = None) -> int:
-    while True:
-        with socket.socket() as probe:
-            probe.bind((HOST, 0))
-            port = int(probe.getsockname()[1])
-        if port != besides:
-            return port
