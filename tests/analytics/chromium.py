@@ -53,14 +53,13 @@ class Page:
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")
 
-    def until(self, expression: str, seconds: float = 20.0) -> float:
-        """Wait until an expression holds; seconds that it took."""
+    def until(self, expression: str, seconds: float = 20.0) -> None:
+        """Wait until an expression holds."""
         began = time.monotonic()
         while not self.evaluate(expression):
             shown = self.evaluate("document.body?.innerText ?? ''")
             assert time.monotonic() - began < seconds, f"{expression} does not hold: {shown}"
             time.sleep(0.02)
-        return time.monotonic() - began
 
     def requested(self) -> list[str]:
         """Addresses that the page asked for."""

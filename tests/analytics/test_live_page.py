@@ -32,13 +32,14 @@ def test_tiles_move_while_events_arrive(tmp_path: Path) -> None:
         page.until("document.querySelector('#tile-flights output')?.textContent === '2,000'")
         line = page.evaluate("document.querySelector('#tile-flights path').getAttribute('d')")
 
-        seen = []
+        seen, asked = [], page.requested()
         for number in range(5):
             feed.commit(ROWS.slice(2000 + 400 * number, 400))
             page.until(f"document.querySelector('#tile-flights output').textContent === '{2400 + 400 * number:,}'")
             seen.append(page.text("#origin"))
 
         assert seen[-1].startswith("epoch 5, version ")
+        assert page.requested() == asked  # Changes were pushed; the page asked for nothing.
         assert page.text("#state") == "live"
         assert page.evaluate("document.querySelector('#tile-flights').classList.contains('moved')")
         assert page.evaluate("document.querySelector('#tile-flights path').getAttribute('d')") != line

@@ -139,7 +139,8 @@ def test_spark_on_ray_through_a_submitted_job(project: Path, raw: dict[str, pa.T
     folder = Path(table.files()[0]).parent
     assert sorted(folder.iterdir()) == sorted(Path(file) for file in table.files())
 
-    told = [json.loads(line) for line in (project.parent / ".mercury" / "lineage.jsonl").read_text().splitlines()]
+    lineage = (project.parent / ".mercury" / "lineage.jsonl").read_text()
+    told = [json.loads(line) for line in lineage.splitlines()]
     runs = {event["job"]["name"]: event for event in told if event["eventType"] == "COMPLETE"}
     job, sender = runs["flight_features"]["run"], runs["dispatch.flight_features"]["run"]
     assert (job["runId"], job["facets"]["parent"]["run"]["runId"]) == (commit.provenance["run"], sender["runId"])
@@ -148,6 +149,8 @@ def test_spark_on_ray_through_a_submitted_job(project: Path, raw: dict[str, pa.T
 
     again = batch_run(project, "--engine", "spark")
     assert again["skipped"] and again["version"] == result["version"]
+    # Neither the job nor who would have sent it has begun.
+    assert (project.parent / ".mercury" / "lineage.jsonl").read_text() == lineage
 
 
 def test_a_wrong_date_and_an_unknown_job_are_usage_errors(project: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import lightgbm
@@ -73,10 +74,14 @@ def test_another_seed_gives_other_trees_by_any_of_its_names(week: pa.Table) -> N
 
 
 def test_one_thread_is_used_unless_told_otherwise(week: pa.Table) -> None:
+    wall, cpu = time.perf_counter(), time.process_time()
     trained = fitted(week, rounds=50)
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
 
     assert trained.params["num_threads"] == 1
     assert "[num_threads: 1]" in trained.booster
+    # No bound on speed: threads that spin would show as more CPU time than time.
+    assert cpu < 1.3 * wall + 0.1
     assert parameters(LightGBM(params={"n_jobs": 3}))["num_threads"] == 3
     assert parameters(LightGBM(params={"n_jobs": 3}), threads=2)["num_threads"] == 2
 

@@ -36,11 +36,12 @@ def slow(rows):
 
 found = {}
 with ray_session(address=LOCAL, num_cpus=4, object_store_bytes=256 << 20):
+    began = time.monotonic()
     try:
         with spark_session("too_big", cores=64, deadline=6):
             pass
     except DeadlineExceededError as error:
-        found["too big"] = str(error)
+        found["too big"] = [str(error), time.monotonic() - began]
     with spark_session("lossy", executors=1, cores=1, memory="512m") as spark:
         found["beyond loopback"] = beyond_loopback(listening())
         found["zone"] = spark.conf.get("spark.sql.session.timeZone")
@@ -66,6 +67,7 @@ def test_spark_on_ray(tmp_path: Path) -> None:
     assert mark.exists() and found["sum"] == sum(range(1000))
     assert found["zone"] == "UTC"
     assert found["beyond loopback"] == []
-    message = found["too big"]
+    message, seconds = found["too big"]
     assert "no Spark executor of 1 × 64 CPUs and 1g registered within 6 s (too_big). Ray has" in message
+    assert seconds < 60  # The deadline, and the time that a JVM takes to start and to end.
     assert found["slow"].startswith("a slow query took longer than 2 s and was cancelled")
