@@ -1,8 +1,8 @@
 """How data files lie: in groups of rows that a reader of a range of time can pass over, with small dictionaries.
 
 delta-rs would write a million rows as one group, all of which a reader of an hour decodes, with dictionaries of up to
-a megabyte, which columns of distinct times fill to no use, once for each group. The base table of benchmarks/queries is
-13 % larger with the smaller groups than with single ones.
+a megabyte, which columns of distinct times fill to no use, once for each group. Files are a little larger for smaller
+groups.
 """
 
 from __future__ import annotations

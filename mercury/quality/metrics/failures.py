@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,9 +34,9 @@ class RowMetric(Metric):
         """The columns that a sample of failed rows shows."""
         return self.columns
 
+    @abstractmethod
     def failing(self, block: Block) -> np.ndarray | None:
         """Mask of the failing rows, None when there is none."""
-        raise NotImplementedError
 
     def tested(self, block: Block) -> int:
         """How many rows the metric looks at."""
