@@ -7,8 +7,8 @@
 Anything that reads Delta reads them: there is nothing of ours in the format but a key in the commit's metadata.
 """
 
-from mercury.tables.commits import Commit, Transaction
+from mercury.tables.commits import Commit, TableVersion, Transaction
 from mercury.tables.erasure import ErasureCertificate
 from mercury.tables.table import Table
 
-__all__ = ["Commit", "ErasureCertificate", "Table", "Transaction"]
+__all__ = ["Commit", "ErasureCertificate", "Table", "TableVersion", "Transaction"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from deltalake import CommitProperties
 from deltalake import Transaction as DeltaTransaction
@@ -16,6 +16,22 @@ PROVENANCE_KEY = "mercury.provenance"
 """Key of a commit's custom metadata; its value is canonical JSON."""
 MAX_COMMIT_RETRIES = 50
 """How often an append looks for a free version; the default of 15 loses writers when a dozen append at once."""
+
+
+class TableVersion(NamedTuple):
+    """What a table was at one moment: equal ones hold the same rows.
+
+    A table that is dropped and made again starts at version 0 under another id, so neither address nor number tells it
+    from the old one. In JSON it is the list of both.
+
+    Parameters
+    ----------
+    id : Delta's table id, made anew with the table.
+    version : number of its commit.
+    """
+
+    id: str
+    version: int
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from deltalake.exceptions import TableNotFoundError as DeltaTableNotFoundError
 
 from mercury.errors import CommitConflictError, CorruptDataError, FencedError, MercuryError, NotFoundError
 from mercury.tables import changefeed, erasure, filing, maintenance, merging, reading, replacing
-from mercury.tables.commits import Commit, Transaction, commit_properties, read_commit
+from mercury.tables.commits import Commit, TableVersion, Transaction, commit_properties, read_commit
 from mercury.tables.failures import not_found, translated
 from mercury.tables.layout import PROPERTIES
 from mercury.tables.schemas import Fit, fit, table_schema
@@ -127,6 +127,11 @@ class Table:
     def version(self) -> int:
         """The version that this object last saw."""
         return int(self._delta.version())
+
+    @property
+    def snapshot(self) -> TableVersion:
+        """Id of the table and the version that this object last saw: what to remember of rows that were read."""
+        return TableVersion(str(self._delta.metadata().id), self.version)
 
     @property
     def schema(self) -> pa.Schema:

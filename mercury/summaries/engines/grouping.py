@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mercury.equality import normalized
 from mercury.summaries.engines import kernels
 
 Coded: TypeAlias = tuple[np.ndarray, int]
@@ -63,17 +64,14 @@ def row_order(columns: Sequence[pa.ChunkedArray | pa.Array]) -> np.ndarray:
 
 
 def plain(column: pa.ChunkedArray | pa.Array) -> pa.Array:
-    """One chunk, floats with one NaN and one zero."""
-    array = column
+    """One chunk, floats with one NaN and one zero; other dictionaries stay, since their values come once."""
+    kind = column.type
+    if pa.types.is_floating(kind) or (pa.types.is_dictionary(kind) and pa.types.is_floating(kind.value_type)):
+        return normalized(column)
+    # Combining copies even a single chunk of dictionary values.
     if isinstance(column, pa.ChunkedArray):
-        # Combining copies even a single chunk of dictionary values.
-        array = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
-    if pa.types.is_floating(array.type):
-        values = array.to_numpy(zero_copy_only=False) + 0.0
-        values[np.isnan(values)] = np.nan
-        mask = array.is_null().to_numpy(zero_copy_only=False) if array.null_count else None
-        return pa.array(values, array.type, mask=mask)
-    return array
+        return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+    return column
 
 
 def as_numbers(array: pa.Array) -> np.ndarray:

@@ -11,6 +11,7 @@ from typing import Literal
 
 import pyarrow as pa
 
+from mercury.equality import key_sql
 from mercury.errors import DataError
 from mercury.expressions import Expression
 from mercury.summaries.aggregates import TIMESTAMP, Kept, StateColumn
@@ -125,8 +126,7 @@ def too_large(name: str) -> DataError:
 def _value(text: str, schema: pa.Schema, dialect: Dialect) -> str:
     expression = Expression.parse(text)
     sql = expression.sql(dialect.name, schema)
-    # Minus zero plus zero is zero: one group, one least value.
-    return f"({sql} + 0.0e0)" if pa.types.is_floating(expression.check(schema)) else sql
+    return key_sql(sql, expression.check(schema))
 
 
 def _argument(text: str, kept: Kept, schema: pa.Schema, dialect: Dialect) -> str:
