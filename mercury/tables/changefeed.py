@@ -20,6 +20,7 @@ from deltalake.fs import DeltaStorageHandler
 
 from mercury.errors import CorruptDataError, NotFoundError, UsageError
 from mercury.tables.reading import arrow_schema
+from mercury.tables.scanning import partition_values
 
 CHANGE_COLUMNS = (
     pa.field("_change_type", pa.string()),
@@ -98,9 +99,8 @@ def _rows(files: pafs.FileSystem, action: Mapping[str, Any], schema: pa.Schema, 
     columns: dict[str, Any] = {}
     for field in schema:
         if field.name in partition:
-            value = partition[field.name]
-            text = pa.scalar(None if value == "" else value, pa.string())
-            columns[field.name] = pa.repeat(text, held.num_rows).cast(field.type)
+            value = partition_values([partition[field.name]], field.type)[0]
+            columns[field.name] = pa.repeat(value, held.num_rows)
         elif field.name in held.column_names:
             columns[field.name] = held.column(field.name).cast(field.type)
         else:

@@ -15,6 +15,11 @@ from mercury.errors import MercuryError
 
 _DISK_FULL = re.compile(r"No space left|os error 28\b|File too large|os error 27\b|quota|os error 122\b|Errno 2[78]\b")
 _READ_ONLY = re.compile(r"Permission denied|os error 13\b|Read-only file system|os error 30\b|Errno 13\b|Errno 30\b")
+_UNSUPPORTED = re.compile(
+    r"[Uu]nsupported table features?(?: required)?: .*|Feature '[^']*' is not supported"
+    r"|Unsupported Delta table type: '[^']*'"
+    r"|Unsupported minimum \w+ version \d+|catalog-managed|Unsupported: .*"
+)
 _MISSING = re.compile(r"not found|NotFound|No such file|No files found", re.IGNORECASE)
 _PATH = re.compile(r"[^\s\"'\[\]{}():,]+\.(?:parquet|json|bin|crc)\b")
 
@@ -55,6 +60,8 @@ def explain(error: BaseException, uri: str) -> MercuryError:
         )
     if isinstance(error, TableNotFoundError):
         return not_found(uri)
+    if (feature := unsupported(error)) is not None:
+        return feature_error(feature, uri)
     if isinstance(error, SchemaMismatchError):
         return errors.SchemaError(f"the rows do not fit the table: {text}", where=uri)
     paths = [path for path in _PATH.findall(text) if not path.endswith("/")]
@@ -66,6 +73,21 @@ def explain(error: BaseException, uri: str) -> MercuryError:
             fix="Restore the file, or read an earlier version; it was deleted by hand or by a vacuum too short",
         )
     return errors.CorruptDataError(f"the table cannot be read{named and ' at' + named}: {text[:300]}", where=uri)
+
+
+def unsupported(error: BaseException) -> str | None:
+    """What an error says of a feature of Delta that delta-rs does not know, or None when it is about something else."""
+    found = _UNSUPPORTED.search(" ".join(str(error).split()))
+    return found.group(0)[:200] if found else None
+
+
+def feature_error(feature: str, uri: str) -> errors.UnavailableError:
+    """The error of a table that is whole, but in a form that cannot be read or written from here."""
+    return errors.UnavailableError(
+        f"the table uses what this library does not know of Delta: {feature}",
+        where=uri,
+        fix="Let the engine that wrote it read or write it, or have it copy the rows into a plain table",
+    )
 
 
 def not_found(uri: str) -> errors.TableNotFoundError:

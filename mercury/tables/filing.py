@@ -17,14 +17,13 @@ from deltalake.transaction import AddAction
 
 from mercury.errors import CorruptDataError, NotFoundError, SchemaError, UsageError
 from mercury.tables.reading import arrow_schema
-from mercury.tables.schemas import delta_type, same_type
+from mercury.tables.schemas import NO_VALUE, delta_type, same_type
 from mercury.time import to_iso
 
 INDEXED_COLUMNS = 32
 """How many columns have statistics unless ``delta.dataSkippingNumIndexedCols`` or ``…StatsColumns`` says otherwise."""
 STATISTICS_TEXT = 32
 """Longest text in a statistic, in code points; a longer maximum is rounded up."""
-_NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 
 
 def commit_files(delta: DeltaTable, actions: Sequence[AddAction], properties: CommitProperties) -> None:
@@ -149,7 +148,7 @@ def _partition_values(path: Path, root: Path, partition_by: Sequence[str], uri: 
         if name not in folders:
             raise SchemaError(f"{str(path)!r} is in no folder '{name}=…', which says its partition", where=uri)
         value = unquote(folders[name])
-        values[name] = None if value in (_NO_VALUE, "") else value
+        values[name] = None if value in (NO_VALUE, "") else value
     return values
 
 

@@ -8,12 +8,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable
 
+from mercury.equality import normalized
 from mercury.errors import DataError, SchemaError, did_you_mean
 from mercury.tables.reading import require_plain
 
 
 def prepare(rows: pa.Table, keys: Sequence[str], order_by: str | None, uri: str) -> pa.Table:
-    """At most one row per key: the greatest by `order_by`, of equal ones the last."""
+    """At most one row per key: the greatest by `order_by`, of equal ones the last (equal by `mercury.equality`).
+
+    A float key is written as `normalized` has it, so that equal keys are the same bytes.
+    """
     if not keys:
         raise SchemaError("an upsert needs key columns", where=uri)
     for name in [*keys, *([order_by] if order_by else [])]:
@@ -26,6 +30,9 @@ def prepare(rows: pa.Table, keys: Sequence[str], order_by: str | None, uri: str)
                 where=uri,
                 fix="Fill them or leave those rows out",
             )
+        if pa.types.is_floating(rows.schema.field(name).type):
+            column = normalized(rows.column(name)).cast(rows.schema.field(name).type)
+            rows = rows.set_column(rows.column_names.index(name), rows.schema.field(name), column)
     place = pa.chunked_array([pa.array(range(rows.num_rows), pa.int64())])
     numbered = rows.select(list(dict.fromkeys([*keys, *([order_by] if order_by else [])])))
     numbered = numbered.append_column("mercury_place", place)
@@ -52,7 +59,7 @@ def merge(
 ) -> None:
     """One MERGE commit. It streams the source, since otherwise its least and greatest keys would go into the log."""
     require_plain(delta, str(delta.table_uri))
-    matches = " AND ".join(f"target.{_quoted(name)} = source.{_quoted(name)}" for name in keys)
+    matches = " AND ".join(_matches(name, rows.column(name)) for name in keys)
     newer = None
     if order_by:
         old, new = f"target.{_quoted(order_by)}", f"source.{_quoted(order_by)}"
@@ -70,6 +77,14 @@ def merge(
         .when_not_matched_insert_all()
         .execute()
     )
+
+
+def _matches(name: str, keys: pa.ChunkedArray) -> str:
+    old, new = f"target.{_quoted(name)}", f"source.{_quoted(name)}"
+    if pa.types.is_floating(keys.type) and pc.any(pc.is_nan(keys)).as_py():
+        # The engine tells one NaN from another. Asked like this it compares all rows, so only where it must.
+        return f"({old} = {new} OR (isnan({old}) AND isnan({new})))"
+    return f"{old} = {new}"
 
 
 def _quoted(name: str) -> str:

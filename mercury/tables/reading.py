@@ -10,14 +10,14 @@ from urllib.parse import unquote
 
 import duckdb
 import pyarrow as pa
-import pyarrow.compute as pc
 from deltalake import DeltaTable
 
-from mercury.errors import CorruptDataError, NotFoundError, SchemaError, UnavailableError, UsageError, did_you_mean
+from mercury.errors import NotFoundError, SchemaError, UnavailableError, UsageError, did_you_mean
 from mercury.expressions import Expression, duckdb_process
-from mercury.expressions.duckdb_files import parquet, parquet_column
+from mercury.expressions.duckdb_files import parquet_column
 from mercury.tables.failures import translated
 from mercury.tables.pruning import file_ranges, may_hold
+from mercury.tables.scanning import DataFile, partition_text, scan
 from mercury.tables.schemas import delta_type
 from mercury.time import from_datetime, parse_instant, to_iso
 
@@ -39,7 +39,7 @@ def read(
     for name in columns or ():
         if name not in schema.names:
             raise SchemaError(f"no column {name!r}", where=uri, fix=did_you_mean(name, schema.names))
-    wanted = pa.schema([schema.field(name) for name in columns]) if columns is not None else schema
+    wanted = pa.schema([_nullable(schema.field(name)) for name in (schema.names if columns is None else columns)])
     with translated(uri), _relation(delta, schema, where, among) as cursor:
         names = ", ".join(_quoted(name) for name in wanted.names) or "NULL AS nothing"
         answer = cursor.sql(f"SELECT {names} FROM self").to_arrow_table()
@@ -47,8 +47,20 @@ def read(
             return answer.select([])
         return pa.table(
             [column.cast(field.type) for column, field in zip(answer.columns, wanted, strict=True)],
-            schema=pa.schema([field.with_nullable(True) for field in wanted]),
+            schema=wanted,
         )
+
+
+def _nullable(field: pa.Field) -> pa.Field:
+    """The field, which may be null at every depth: what must not be null in a struct is null where the struct is."""
+    type_ = field.type
+    if pa.types.is_struct(type_):
+        type_ = pa.struct([_nullable(part) for part in type_])
+    elif pa.types.is_list(type_):
+        type_ = pa.list_(_nullable(type_.value_field))
+    elif pa.types.is_map(type_):
+        type_ = pa.map_(_nullable(type_.key_field).type, _nullable(type_.item_field))
+    return pa.field(field.name, type_)
 
 
 def query(delta: DeltaTable, sql: str, where: str | None, uri: str) -> pa.Table:
@@ -65,13 +77,18 @@ def query(delta: DeltaTable, sql: str, where: str | None, uri: str) -> pa.Table:
 
 def files(delta: DeltaTable, where: str | None, uri: str) -> list[str]:
     """Addresses of the files that may hold such rows."""
-    if not is_plain(delta):
-        raise CorruptDataError(
-            "the table has deletion vectors or mapped columns: its files hold more than its rows",
-            where=uri,
-            fix="Use read or query, which leave deleted rows out",
-        )
-    return [path for path, _ in _selected(delta, arrow_schema(delta), where)]
+    return [each.path for each in data_files(delta, where, uri)]
+
+
+def data_files(delta: DeltaTable, where: str | None, uri: str) -> list[DataFile]:
+    """The files that may hold such rows, each with its partition values; errors are those of `files`."""
+    _require_files(delta, uri)
+    actions = pa.table(delta.get_add_actions(flatten=True))
+    texts = _partition_texts(delta, actions)
+    return [
+        DataFile(path, {name: values[place] for name, values in texts.items()})
+        for path, place in _selected(delta, actions, where)
+    ]
 
 
 def is_plain(delta: DeltaTable) -> bool:
@@ -86,9 +103,9 @@ def require_plain(delta: DeltaTable, uri: str) -> None:
     """Raise unless this library can rewrite the table: it might bring back rows that a deletion vector hides."""
     if not is_plain(delta):
         raise UnavailableError(
-            "the table has deletion vectors or mapped columns: it can be read and appended to from here, not rewritten",
+            f"the table uses {_in_the_way(delta)}: it can be read and appended to from here, not rewritten",
             where=uri,
-            fix="Let Spark do it, or purge it there first: property off, then REORG TABLE … APPLY (PURGE)",
+            fix="Let Spark do it, or turn the feature off there first (deletion vectors: REORG TABLE … APPLY (PURGE))",
         )
 
 
@@ -121,31 +138,43 @@ def at_time(uri: str, as_of: datetime | int | str | None, options: Mapping[str, 
 
 def selected_actions(delta: DeltaTable, where: str | None) -> list[dict[str, Any]]:
     """Path in the log, size and partition values as text of each file that may hold rows that meet `where`."""
-    names = delta.metadata().partition_columns
     actions = pa.table(delta.get_add_actions(flatten=True))
     listed = actions.select(["path", "size_bytes"]).to_pylist()
-    texts = {name: partition_text(actions.column(f"partition.{name}")).to_pylist() for name in names}
+    texts = _partition_texts(delta, actions)
     return [
-        {**listed[place], "partition_values": {name: texts[name][place] for name in names}}
-        for _, place in _selected(delta, arrow_schema(delta), where)
+        {**listed[place], "partition_values": {name: values[place] for name, values in texts.items()}}
+        for _, place in _selected(delta, actions, where)
     ]
 
 
-def partition_text(values: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Partition values as Delta writes them ("Partition Value Serialization")."""
-    if pa.types.is_timestamp(values.type):
-        form = "%Y-%m-%dT%H:%M:%SZ" if values.type.tz else "%Y-%m-%d %H:%M:%S"
-        return pc.strftime(values.cast(pa.timestamp("us")), format=form)
-    return values.cast(pa.string())
+def _require_files(delta: DeltaTable, uri: str) -> None:
+    if not is_plain(delta):
+        raise UnavailableError(
+            f"the rows of the table are not those of its files: it uses {_in_the_way(delta)}",
+            where=uri,
+            fix="Use read or query, which give its rows",
+        )
 
 
-def _selected(delta: DeltaTable, schema: pa.Schema, where: str | None) -> list[tuple[str, int]]:
-    """Address and place in the log of each file that may hold such rows."""
-    actions = pa.table(delta.get_add_actions(flatten=True))
+def _in_the_way(delta: DeltaTable) -> str:
+    """The features for which a table is not plain, in words."""
+    names = sorted(set(delta.protocol().reader_features or ()) - _PLAIN_READER_FEATURES) or ["columnMapping"]
+    words = {"deletionVectors": "deletion vectors", "columnMapping": "mapped columns"}
+    return " and ".join(words.get(name, name) for name in names)
+
+
+def _partition_texts(delta: DeltaTable, actions: pa.Table) -> dict[str, list[str | None]]:
+    names = delta.metadata().partition_columns
+    return {name: partition_text(actions.column(f"partition.{name}")).to_pylist() for name in names}
+
+
+def _selected(delta: DeltaTable, actions: pa.Table, where: str | None) -> list[tuple[str, int]]:
+    """Address and place among the actions of each file that may hold such rows."""
     root = _root(delta)
     paths = [_address(root, path) for path in actions.column("path").to_pylist()]
     places = list(range(len(paths)))
     if where is not None:
+        schema = arrow_schema(delta)
         condition = Expression.parse(where)
         condition.check_condition(schema)
         ranges = file_ranges(actions, schema, condition.columns, delta.metadata().partition_columns)
@@ -164,7 +193,7 @@ def _relation(
     cursor = duckdb_process.cursor()
     try:
         if is_plain(delta) and "://" not in _root(delta):
-            source = _files_source(cursor, delta, schema, among or where)
+            source = scan(cursor, data_files(delta, among or where, str(delta.table_uri)), schema, "mercury")
         else:
             cursor.register("mercury_scan", pa.table(delta.scan().read_all()))
             source = "SELECT * FROM mercury_scan"
@@ -175,38 +204,6 @@ def _relation(
         yield cursor
     finally:
         cursor.close()
-
-
-def _files_source(cursor: duckdb.DuckDBPyConnection, delta: DeltaTable, schema: pa.Schema, where: str | None) -> str:
-    """SQL over the Parquet files. An empty table of the schema brings columns that old files do not have, and types
-    that are wider by now; partition values come from the log, since names of folders promise nothing."""
-    selected = _selected(delta, schema, where)
-    cursor.register("mercury_schema", schema.empty_table())
-    if not selected:
-        return "SELECT * FROM mercury_schema"
-    paths = [path for path, _ in selected]
-    partition_by = list(delta.metadata().partition_columns)
-    if not partition_by:
-        return f"SELECT * FROM {parquet(paths)} UNION ALL BY NAME SELECT * FROM mercury_schema"
-    actions = pa.table(delta.get_add_actions(flatten=True)).take(pa.array([place for _, place in selected]))
-    values = {"mercury_path": pa.array(paths)}
-    for name in partition_by:
-        values[name] = actions.column(f"partition.{name}").cast(schema.field(name).type)
-    cursor.register("mercury_partitions", pa.table(values))
-    held = [name for name in schema.names if name not in partition_by]
-    columns = ", ".join(
-        [
-            *(f"mercury_files.{_quoted(name)}" for name in held),
-            *(f"mercury_partitions.{_quoted(p)}" for p in partition_by),
-        ]
-    )
-    bare = ", ".join(_quoted(name) for name in held)
-    files = parquet(paths, options="filename = 'mercury_path'")
-    return (
-        f"SELECT {columns} FROM (SELECT * FROM {files} "
-        f"UNION ALL BY NAME SELECT {bare or 'NULL AS mercury_path'} FROM mercury_schema) AS mercury_files "
-        "JOIN mercury_partitions USING (mercury_path)"
-    )
 
 
 def _root(delta: DeltaTable) -> str:

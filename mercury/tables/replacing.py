@@ -18,11 +18,11 @@ from mercury.errors import DataError
 from mercury.expressions import Expression, evaluate
 from mercury.tables.filing import add_action, indexed_columns
 from mercury.tables.layout import DICTIONARY_BYTES, PROPERTIES, ROWS_PER_GROUP
-from mercury.tables.reading import arrow_schema, partition_text, read, require_plain, selected_actions
-from mercury.tables.schemas import Fit
+from mercury.tables.reading import arrow_schema, read, require_plain, selected_actions
+from mercury.tables.scanning import partition_text
+from mercury.tables.schemas import NO_VALUE, Fit
 
 _ROWS_PER_FILE = 4_000_000
-_NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 
 
 def overwrite(delta: DeltaTable, rows: pa.Table, where: str | None, properties: CommitProperties, uri: str) -> None:
@@ -88,7 +88,7 @@ def write_files(delta: DeltaTable, rows: pa.Table) -> list[AddAction]:
     held = [name for name in schema.names if name not in partition_by]
     actions = []
     for values, part in _partitions(rows, partition_by):
-        folder = "".join(f"{name}={quote(value or _NO_VALUE, safe='-_.~')}/" for name, value in values.items())
+        folder = "".join(f"{name}={quote(value or NO_VALUE, safe='-_.~')}/" for name, value in values.items())
         for start in range(0, part.num_rows, _ROWS_PER_FILE):
             path = f"{folder}part-{uuid.uuid4()}-c000.snappy.parquet"
             footers: list[pq.FileMetaData] = []

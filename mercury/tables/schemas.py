@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from urllib.parse import quote
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mercury.errors import DataError, SchemaError, did_you_mean
+from mercury.errors import DataError, NotFoundError, SchemaError, did_you_mean
+
+NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
+"""Name of the folder of rows whose partition column is NULL, which every reader takes for it."""
+LONGEST_FOLDER_NAME = 255
+"""Bytes of a folder's name on most file systems."""
 
 _WIDTH = {pa.int8(): 1, pa.int16(): 2, pa.int32(): 3, pa.int64(): 4, pa.float32(): 11, pa.float64(): 12}
 
@@ -106,14 +114,46 @@ def fit(rows: pa.Table, schema: pa.Schema, *, evolve: bool, where: str, partitio
         column = _column(rows, field, where)
         if not field.nullable and column.null_count:
             raise DataError(f"column {field.name!r} has {column.null_count} nulls, but must have none", where=where)
-        if field.name in partition_by and pa.types.is_string(field.type) and pc.any(pc.equal(column, "")).as_py():
-            raise DataError(
-                f"partition column {field.name!r} holds an empty text, which Delta keeps as NULL",
-                where=where,
-                fix="Write NULL or another value",
-            )
+        if field.name in partition_by:
+            _require_partition_values(column, field, where)
         columns.append(column)
     return Fit(pa.table(columns, schema=target), target, tuple(added), tuple(widened))
+
+
+def require_partition_columns(schema: pa.Schema, partition_by: Sequence[str], where: str) -> None:
+    """Raise unless these are columns whose values Delta can keep as text in the log."""
+    for name in partition_by:
+        if name not in schema.names:
+            raise NotFoundError(f"partition column {name!r} is not in the schema", where=where)
+        type_ = schema.field(name).type
+        if pa.types.is_nested(type_) or pa.types.is_binary(type_):
+            raise SchemaError(
+                f"partition column {name!r} has the type {type_}",
+                where=where,
+                fix="Partition by text, numbers, dates, times or booleans",
+            )
+
+
+def _require_partition_values(column: pa.ChunkedArray, field: pa.Field, where: str) -> None:
+    """Raise for values that a reader would get back as others."""
+    if pa.types.is_string(field.type):
+        for text, named in (("", "an empty text"), (NO_VALUE, f"the text {NO_VALUE!r}")):
+            if pc.any(pc.equal(column, text)).as_py():
+                raise DataError(
+                    f"partition column {field.name!r} holds {named}, which Delta keeps as NULL",
+                    where=where,
+                    fix="Write NULL or another value",
+                )
+    if not (pa.types.is_string(field.type) or pa.types.is_floating(field.type)):
+        return
+    for value in pc.unique(column.drop_null()).to_pylist():
+        text = value if isinstance(value, str) else np.format_float_positional(value)
+        if len(field.name) + 1 + len(quote(text)) > LONGEST_FOLDER_NAME:
+            raise DataError(
+                f"partition column {field.name!r} holds {value!r:.80}, which is too long for a folder's name",
+                where=where,
+                fix=f"Partition by a shorter value: a folder's name holds {LONGEST_FOLDER_NAME} bytes",
+            )
 
 
 def _new_column(given: pa.Field, schema: pa.Schema, evolve: bool, where: str) -> pa.Field:

@@ -14,11 +14,12 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.exceptions import TableNotFoundError as DeltaTableNotFoundError
 
 from mercury.errors import CommitConflictError, CorruptDataError, FencedError, MercuryError, NotFoundError
-from mercury.tables import changefeed, erasure, filing, maintenance, merging, reading, replacing
+from mercury.tables import changefeed, erasure, filing, maintenance, merging, reading, replacing, sameness
 from mercury.tables.commits import Commit, TableVersion, Transaction, commit_properties, read_commit
-from mercury.tables.failures import not_found, translated
+from mercury.tables.failures import feature_error, not_found, translated, unsupported
 from mercury.tables.layout import PROPERTIES
-from mercury.tables.schemas import Fit, fit, table_schema
+from mercury.tables.scanning import DataFile
+from mercury.tables.schemas import Fit, fit, require_partition_columns, table_schema
 
 if TYPE_CHECKING:
     from mercury.tables.erasure import ErasureCertificate
@@ -49,6 +50,7 @@ class Table:
     def __init__(self, delta: DeltaTable, uri: str, storage_options: Mapping[str, str] | None) -> None:
         self._delta = delta
         self._options = dict(storage_options or {}) or None
+        self._seen = sameness.stamp(delta)
         self.uri = uri
 
     def __repr__(self) -> str:
@@ -64,13 +66,7 @@ class Table:
         Raises `TableNotFoundError`, or `CorruptDataError` for a folder with data files and no log.
         """
         address = str(uri)
-        with translated(address):
-            try:
-                delta = DeltaTable(address, storage_options=dict(storage_options or {}) or None)
-            except DeltaError as error:
-                raise _cannot_open(address, error) from error
-        _check_log(address)
-        return cls(delta, address, storage_options)
+        return cls(_open(address, storage_options), address, storage_options)
 
     @classmethod
     def create(
@@ -89,9 +85,7 @@ class Table:
         """
         address = str(uri)
         fields = table_schema(schema, address)
-        for name in partition_by:
-            if name not in fields.names:
-                raise NotFoundError(f"partition column {name!r} is not in the schema", where=address)
+        require_partition_columns(fields, partition_by, address)
         if cls.exists(address, storage_options=storage_options):
             return cls._existing(address, exist_ok, storage_options)
         with translated(address):
@@ -144,10 +138,33 @@ class Table:
         return tuple(self._delta.metadata().partition_columns)
 
     def refresh(self) -> Table:
-        """See the newest version; returns the table itself."""
+        """See the newest version; returns the table itself.
+
+        A table that was dropped and made anew at this address is seen as what it is now, with another `snapshot`.
+        Raises `TableNotFoundError` when it was dropped.
+        """
         with translated(self.uri):
-            self._delta.update_incremental()
+            if not self._follow():
+                self._delta = _open(self.uri, self._options)
+                self._seen = sameness.stamp(self._delta)
         return self
+
+    def _follow(self) -> bool:
+        """Read the log from where this object is; False when it is not, or may not be, the same table's."""
+        before = self._delta.version()
+        try:
+            self._delta.update_incremental()
+        except Exception:
+            if sameness.is_same(self._delta, self._seen):
+                raise
+            return False
+        # The new stamp is taken before the old one is checked, so that it is of the same table.
+        now = self._seen if self._seen and self._delta.version() == before == self._seen[0] else None
+        now = now or sameness.stamp(self._delta)
+        if not sameness.is_same(self._delta, self._seen):
+            return False
+        self._seen = now
+        return True
 
     def transaction_version(self, app_id: str) -> int | None:
         """The last transaction version of an application that the table holds, of the newest table version."""
@@ -302,6 +319,10 @@ class Table:
         """
         return reading.files(self._at(version, None), where, self.uri)
 
+    def data_files(self, where: str | None = None, *, version: int | None = None) -> list[DataFile]:
+        """As `files`, each with its partition values: what `mercury.tables.scanning.scan` reads rows from."""
+        return reading.data_files(self._at(version, None), where, self.uri)
+
     def changes(self, since: int, until: int | None = None) -> pa.Table:
         """Rows that commits after version `since` (-1: from the first), up to `until`, inserted, updated or deleted.
 
@@ -374,6 +395,7 @@ class Table:
         commit if any newer one carries the same application id. So the common case needs no look at the log.
         """
         properties = commit_properties(transaction, provenance)
+        self._require_same()
         for attempt in range(_ATTEMPTS):
             applied = self._delta.transaction_version(transaction.app_id) if transaction else None
             if transaction and applied is not None and applied >= transaction.version:
@@ -387,7 +409,9 @@ class Table:
             with translated(self.uri):
                 try:
                     rows = write(properties)
-                except CommitFailedError:
+                except CommitFailedError as error:
+                    if (feature := unsupported(error)) is not None:
+                        raise feature_error(feature, self.uri) from error
                     self._delta.update_incremental()
                     continue
                 return Commit(self.version, rows=rows, provenance=dict(provenance or {}))
@@ -396,6 +420,18 @@ class Table:
             where=self.uri,
             fix="Let one writer at a time rewrite this table, or run it again later",
         )
+
+    def _require_same(self) -> None:
+        """Raise when the table was dropped or made anew: a commit would continue a log that is another's."""
+        if sameness.is_same(self._delta, self._seen):
+            return
+        before = self.snapshot.id
+        if self.refresh().snapshot.id != before:
+            raise CommitConflictError(
+                "the table was dropped and made anew since it was opened",
+                where=self.uri,
+                fix="Open it again if the rows are meant for the new one",
+            )
 
     def _fit(self, rows: pa.Table, evolve: bool) -> Fit:
         return fit(rows, self.schema, evolve=evolve, where=self.uri, partition_by=self.partition_by)
@@ -418,6 +454,16 @@ class Table:
                     return self._delta
                 return reading.at_version(self.uri, version, self._options)
             return reading.at_time(self.uri, as_of, self._options)
+
+
+def _open(address: str, storage_options: Mapping[str, str] | None) -> DeltaTable:
+    with translated(address):
+        try:
+            delta = DeltaTable(address, storage_options=dict(storage_options or {}) or None)
+        except DeltaError as error:
+            raise _cannot_open(address, error) from error
+    _check_log(address)
+    return delta
 
 
 def _reopen(uri: str, options: Mapping[str, str] | None) -> Table:
