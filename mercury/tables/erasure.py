@@ -16,7 +16,6 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 import pyarrow as pa
@@ -30,9 +29,6 @@ from mercury.tables.commits import commit_properties
 from mercury.tables.failures import translated
 from mercury.tables.maintenance import remove_log_before, vacuum
 from mercury.tables.proof import DecodedFile, Finding, Search
-
-if TYPE_CHECKING:
-    from mercury.tables.table import Table
 
 _STATISTICS = "delta.dataSkippingStatsColumns"
 
@@ -69,56 +65,56 @@ class ErasureCertificate:
         return json.dumps({"format": 1, "proven": self.proven, **dataclasses.asdict(self)}, sort_keys=True, indent=2)
 
 
-def erase(table: Table, column: str, ids: Iterable[object]) -> ErasureCertificate:
-    """Erase the rows whose `column` is one of `ids`; `PartialError` when the proof fails."""
-    delta, wanted = _prepare(table, column, ids)
+def erase(delta: DeltaTable, uri: str, column: str, ids: Iterable[object]) -> ErasureCertificate:
+    """Erase the rows whose `column` is one of `ids` from the newest version; `PartialError` when the proof fails."""
+    wanted = _prepare(delta, uri, column, ids)
     try:
-        with translated(table.uri):
+        with translated(uri):
             rows = _delete(delta, column, wanted)
-            vacuum(delta, "0s", False, table.uri)
+            vacuum(delta, "0s", False, uri)
             remove_log_before(delta)
+            delta.update_incremental()
     except CommitFailedError as error:
         raise CommitConflictError(
-            "another writer changed the table during an erasure", where=table.uri, fix="Stop it and erase again"
+            "another writer changed the table during an erasure", where=uri, fix="Stop it and erase again"
         ) from error
-    certificate = dataclasses.replace(prove(table, column, wanted.to_pylist()), rows=rows)
+    certificate = dataclasses.replace(prove(delta, uri, column, wanted.to_pylist()), rows=rows)
     if not certificate.proven:
         first = certificate.findings[0]
         raise PartialError(
             f"{rows} rows were deleted, but {len(certificate.findings)} places are not clean: {first.reason}",
-            where=f"{table.uri}/{first.path}",
-            fix="Remove that file if it is not the table's, or stop the writer that made it, and erase again",
+            where=f"{uri}/{first.path}",
+            fix="Erase or change what is left there, or stop the writer that made it, and erase again",
         )
     return certificate
 
 
-def prove(table: Table, column: str, ids: Iterable[object]) -> ErasureCertificate:
+def prove(delta: DeltaTable, uri: str, column: str, ids: Iterable[object]) -> ErasureCertificate:
     """Decode the table's folder and look for the ids, without deleting anything."""
-    delta, wanted = _prepare(table, column, ids)
+    wanted = _prepare(delta, uri, column, ids)
     decoded, findings = Search(column, wanted).folder(_folder(delta))
-    return ErasureCertificate(table.uri, column, len(wanted), 0, int(delta.version()), tuple(decoded), tuple(findings))
+    return ErasureCertificate(uri, column, len(wanted), 0, int(delta.version()), tuple(decoded), tuple(findings))
 
 
-def _prepare(table: Table, column: str, ids: Iterable[object]) -> tuple[DeltaTable, pa.Array]:
-    delta = table.refresh()._delta
+def _prepare(delta: DeltaTable, uri: str, column: str, ids: Iterable[object]) -> pa.Array:
     schema = reading.arrow_schema(delta)
     if column not in schema.names:
-        raise SchemaError(f"no column {column!r}", where=table.uri, fix=did_you_mean(column, schema.names))
+        raise SchemaError(f"no column {column!r}", where=uri, fix=did_you_mean(column, schema.names))
     if column in delta.metadata().partition_columns:
-        raise UsageError(f"{column!r} is a partition column", where=table.uri, fix="Overwrite those partitions, vacuum")
+        raise UsageError(f"{column!r} is a partition column", where=uri, fix="Overwrite those partitions, vacuum")
     type_ = schema.field(column).type
     if not (pa.types.is_string(type_) or pa.types.is_integer(type_)):
-        raise SchemaError(f"ids are texts or integers, but {column!r} has the type {type_}", where=table.uri)
+        raise SchemaError(f"ids are texts or integers, but {column!r} has the type {type_}", where=uri)
     try:
         wanted = pa.array(list(ids), type_).unique()
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
         # The message of the library would repeat the id.
-        raise SchemaError(f"an id does not fit column {column!r} of type {type_}", where=table.uri) from None
+        raise SchemaError(f"an id does not fit column {column!r} of type {type_}", where=uri) from None
     if wanted.null_count:
-        raise UsageError("an id is NULL, which no row has", where=table.uri, fix="Leave it out")
-    if "://" in table.uri and not table.uri.startswith("file://"):
-        raise UnavailableError("erasure is proven for tables in a folder only", where=table.uri)
-    return delta, wanted
+        raise UsageError("an id is NULL, which no row has", where=uri, fix="Leave it out")
+    if "://" in uri and not uri.startswith("file://"):
+        raise UnavailableError("erasure is proven for tables in a folder only", where=uri)
+    return wanted
 
 
 def _delete(delta: DeltaTable, column: str, ids: pa.Array) -> int:

@@ -1,8 +1,8 @@
 """The proof of an erasure: decode every file that is left in a table's folder, and look for the ids in it.
 
-Parquet files (data, change feed, checkpoints, leftovers of dead writers) are decoded value by value with their
-statistics; log entries and checkpoints are searched in statistics, partition values, predicates and metadata. A file
-that cannot be decoded cannot be vouched for, so it is a finding.
+Parquet files (data, change feed, checkpoints, leftovers of dead writers) are decoded value by value, nested ones and
+bytes too (`mercury.tables.mentions`), with their statistics; log entries and checkpoints are searched in statistics,
+partition values, predicates and metadata. What cannot be decoded cannot be vouched for, so it is a finding.
 """
 
 from __future__ import annotations
@@ -10,14 +10,16 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
+
+from mercury.tables.mentions import Mentions, folded
 
 _PREFIX = 32
 """From this many characters on, a text in statistics may be cut, so that the start of an id counts as the id."""
@@ -48,10 +50,10 @@ class Search:
 
     def __init__(self, column: str, ids: pa.Array) -> None:
         self.column = column
-        self.ids = ids
-        texts = sorted({str(value) for value in ids.to_pylist()}, key=len, reverse=True)
-        self.values = set(ids.to_pylist())
-        self.is_text = pa.types.is_string(ids.type)
+        self.mentions = Mentions(column, ids)
+        texts = self.mentions.texts
+        self.is_text = self.mentions.is_text
+        self.values = set(texts)
         self.pattern = re.compile("|".join(rf"(?<!\w){re.escape(text)}(?!\w)" for text in texts)) if texts else None
         self.starts = tuple(text[:_PREFIX] for text in texts if len(text) > _PREFIX)
 
@@ -96,13 +98,17 @@ class Search:
         return "log" if log else "metadata", len(lines), self._entries(lines)
 
     def _rows(self, file: pq.ParquetFile) -> list[str]:
-        reasons = []
-        names = [name for name in file.schema_arrow.names if self._searched(file.schema_arrow.field(name))]
-        for batch in file.iter_batches(columns=names) if names else ():
-            for name, column in zip(names, batch.columns, strict=True):
-                found = pc.sum(pc.is_in(column.cast(self.ids.type), value_set=self.ids)).as_py() or 0
-                if found:
-                    reasons.append(f"{found} rows hold an id in column {name!r}")
+        found: Counter[tuple[str, bool]] = Counter()
+        for batch in file.iter_batches():
+            for name, column in zip(batch.schema.names, batch.columns, strict=True):
+                for each in self.mentions.in_column(name, column):
+                    found[each.path, each.legible] += each.values
+        reasons = [
+            f"{count} rows hold an id in column {path!r}"
+            if legible
+            else f"{count} values of column {path!r} are bytes that are no text, and may hold an id"
+            for (path, legible), count in found.items()
+        ]
         footer = file.metadata
         for place in range(footer.num_columns):
             if footer.schema.column(place).path != self.column:
@@ -115,10 +121,6 @@ class Search:
             if self.is_text and any(self._in_text(part.decode(errors="replace")) for part in value):
                 reasons.append("the footer's metadata hold an id")
         return reasons
-
-    def _searched(self, field: pa.Field) -> bool:
-        """The column itself; and every other text, when ids are texts, since copies of an id are ids as well."""
-        return field.name == self.column or (self.is_text and pa.types.is_string(field.type))
 
     def _checkpoint(self, file: pq.ParquetFile) -> list[str]:
         table = file.read()
@@ -149,15 +151,12 @@ class Search:
             yield f"an id is in {place}"
 
     def _is_id(self, *values: Any) -> bool:
-        for value in values:
-            if value in self.values or str(value) in {str(known) for known in self.values}:
-                return True
-            if self.starts and isinstance(value, str) and value.startswith(self.starts):
-                return True
-        return False
+        texts = [folded(str(value)) for value in values]
+        return any(text in self.values or (self.starts and text.startswith(self.starts)) for text in texts)
 
     def _in_text(self, text: str) -> bool:
-        return bool(self.pattern and self.pattern.search(text)) or any(start in text for start in self.starts)
+        whole = folded(text)
+        return bool(self.pattern and self.pattern.search(whole)) or any(start in whole for start in self.starts)
 
 
 def _is_predicate(keys: Sequence[str]) -> bool:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, write_deltalake
@@ -16,13 +16,11 @@ from deltalake.exceptions import TableNotFoundError as DeltaTableNotFoundError
 from mercury.errors import CommitConflictError, CorruptDataError, FencedError, MercuryError, NotFoundError
 from mercury.tables import changefeed, erasure, filing, maintenance, merging, reading, replacing, sameness
 from mercury.tables.commits import Commit, TableVersion, Transaction, commit_properties, read_commit
+from mercury.tables.erasure import ErasureCertificate
 from mercury.tables.failures import feature_error, not_found, translated, unsupported
 from mercury.tables.layout import PROPERTIES
 from mercury.tables.scanning import DataFile
 from mercury.tables.schemas import Fit, fit, require_partition_columns, table_schema
-
-if TYPE_CHECKING:
-    from mercury.tables.erasure import ErasureCertificate
 
 Rows: TypeAlias = pa.Table | pa.RecordBatch | pa.RecordBatchReader
 """What can be written. A reader is read to its end first: write files and `add_files` for more than memory holds."""
@@ -375,11 +373,11 @@ class Table:
         History ends here: earlier versions, the change feed and their log entries are deleted. Nobody else may write
         meanwhile. Raises `PartialError` when the proof finds an id that is left.
         """
-        return erasure.erase(self, column, ids)
+        return erasure.erase(self.refresh()._delta, self.uri, column, ids)
 
     def prove_erased(self, column: str, ids: Iterable[object]) -> ErasureCertificate:
         """Decode everything in the table's folder and look for the ids; nothing is changed."""
-        return erasure.prove(self, column, ids)
+        return erasure.prove(self.refresh()._delta, self.uri, column, ids)
 
     # How a write becomes one commit
 
