@@ -12,7 +12,8 @@ by `current()`. ``docs/lineage.md`` describes the events.
 from mercury.runtime.lineage.code import Code, code_version
 from mercury.runtime.lineage.datasets import dataset, offset_ranges
 from mercury.runtime.lineage.delivery import FILE_NAME, FileDelivery, HttpDelivery, delivery
-from mercury.runtime.lineage.run import PARENT_VARIABLE, Run, current, environment, inside_project, run
+from mercury.runtime.lineage.record import Run
+from mercury.runtime.lineage.run import PARENT_VARIABLE, current, environment, inside_project, run
 
 __all__ = [
     "FILE_NAME",

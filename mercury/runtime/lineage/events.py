@@ -22,7 +22,7 @@ from openlineage.client.generated.source_code_location_job import SourceCodeLoca
 
 import mercury
 from mercury.runtime.lineage.code import code_version
-from mercury.runtime.lineage.run import Dataset, Run
+from mercury.runtime.lineage.record import Dataset, Run
 
 PRODUCER = f"https://pypi.org/project/mercury-platform/{mercury.__version__}"
 
