@@ -23,6 +23,9 @@ PROJECT_FILE = "mercury_project.py"
 
 CONFIG_FILE = "mercury.toml"
 
+LAKE_SCHEMES = ("file", "s3", "s3a", "gs", "az", "abfs", "abfss", "adl", "azure")
+"""Stores that delta-rs keeps tables in."""
+
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -135,6 +138,7 @@ _OTHER_VARIABLES = ("MERCURY_IVY_SETTINGS",)
 """Read where they are needed (`mercury.runtime.jars`): they say where programs come from, not what a project has."""
 
 _PASSWORD = re.compile(r"(://[^/:@\s]*:)\S*@|([?&][^=&\s]*(?:password|token|secret|key)=)[^&\s]+", re.IGNORECASE)
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(?=/|$)")
 _KEY = re.compile(r"""^\s*(?:"([^"]+)"|'([^']+)'|([A-Za-z0-9_-]+))\s*[=.]""")
 _SIZES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30}
 
@@ -197,12 +201,34 @@ def _text(value: Any, folder: Path, where: str) -> str:
 
 
 def _folder(value: Any, folder: Path, where: str) -> Path:
-    return folder / Path(_text(value, folder, where)).expanduser()
+    text = _text(value, folder, where)
+    if _SCHEME.match(text):
+        raise ConfigError(
+            f"{without_passwords(text)!r} is not a folder",
+            where=where,
+            fix="The state holds files that are locked and mapped: name a folder on a disk. Tables may lie elsewhere: "
+            "set the lake",
+        )
+    return folder / Path(text).expanduser()
 
 
 def _place(value: Any, folder: Path, where: str) -> str:
     text = _text(value, folder, where)
-    return text if "://" in text else str(folder / Path(text).expanduser())
+    if "://" not in text:
+        if scheme := _SCHEME.match(text):
+            raise ConfigError(
+                f"{text!r} is neither a folder nor a URL",
+                where=where,
+                fix=f"Write {scheme[1]}://BUCKET/PATH, or ./{text}",
+            )
+        return str(folder / Path(text).expanduser())
+    if text.split("://", 1)[0].lower() not in LAKE_SCHEMES:
+        raise ConfigError(
+            f"tables cannot be kept at {without_passwords(text)!r}",
+            where=where,
+            fix=f"Write a folder, or a URL that begins with one of {', '.join(LAKE_SCHEMES)}",
+        )
+    return text
 
 
 def _database(value: Any, folder: Path, where: str) -> str:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlparse
+
+from mercury.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -65,3 +69,27 @@ class Lake:
 
     def _at(self, *parts: str) -> str:
         return "/".join((self.root.rstrip("/"), *parts))
+
+
+def local_folder(address: str, what: str) -> Path:
+    """The folder of an address that must be on a disk of this machine: a path, or a ``file://`` URL.
+
+    Parameters
+    ----------
+    what : what is kept there, for the error.
+
+    Raises `UsageError` for the address of an object store: as a path it would be a folder named after its scheme.
+
+    >>> local_folder("file:///data/my%20lake", "runs").as_posix()
+    '/data/my lake'
+    """
+    if "://" not in address:
+        return Path(address)
+    parts = urlparse(address)
+    if parts.scheme == "file" and parts.netloc in ("", "localhost"):
+        return Path(unquote(parts.path))
+    raise UsageError(
+        f"{what} must be on a disk, and {address!r} is not",
+        where="lake",
+        fix="Set the lake to a folder, or to a file:// address",
+    )

@@ -3,30 +3,10 @@
     serve run serve.feature_server:app project=mercury_project.py
     mercury serve
 
-The application is `mercury.features.http`; this file only starts it. Serve's proxy listens where its HTTP options say,
-which `mercury serve` sets to loopback.
+Serve's proxy listens where its HTTP options say, which `mercury serve` sets to loopback. On a cluster, where this
+folder is on nobody's path, the same application is ``mercury.serving.features:app``.
 """
 
-from __future__ import annotations
+from mercury.serving.features import app
 
-from collections.abc import Mapping
-
-from ray.serve import Application
-from starlette.applications import Starlette
-
-from mercury.config import Settings
-from mercury.runtime.serving import application
-
-
-def app(args: Mapping[str, str]) -> Application:
-    """The application for ``serve run`` and for a config file; ``args`` may name the ``project`` file and
-    the ``state`` folder."""
-    return application("FeatureServer", _build, args)
-
-
-def _build(settings: Settings) -> Starlette:
-    from mercury.features import FeatureStore
-    from mercury.features.http import build_app
-    from mercury.projects import load_project
-
-    return build_app(load_project(settings.project), FeatureStore.of(settings).reader())
+__all__ = ["app"]

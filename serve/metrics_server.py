@@ -1,34 +1,12 @@
 """The metrics server as a Ray Serve application: queries, live events and the page of a project's semantic models.
 
     serve run serve.metrics_server:app project=mercury_project.py
-    mercury live                                                       the same without Ray
+    mercury live
 
-The application is `mercury.analytics.http`; this file only starts it. Serve's proxy listens where its HTTP options say.
+Serve's proxy listens where its HTTP options say, which `mercury serve` sets to loopback. On a cluster, where this
+folder is on nobody's path, the same application is ``mercury.serving.metrics:app``.
 """
 
-from __future__ import annotations
+from mercury.serving.metrics import app
 
-from collections.abc import Mapping
-
-from ray.serve import Application
-from starlette.applications import Starlette
-
-from mercury.config import Settings
-from mercury.runtime.serving import application
-
-LIVE_PAGES = 128
-"""Requests that a replica holds at once: a live page is one for as long as it is open."""
-
-
-def app(args: Mapping[str, str]) -> Application:
-    """The application for ``serve run`` and for a config file; ``args`` may name the ``project`` file and
-    the ``state`` folder."""
-    return application("MetricsServer", _build, args, max_ongoing_requests=LIVE_PAGES)
-
-
-def _build(settings: Settings) -> Starlette:
-    from mercury.analytics import Planner
-    from mercury.analytics.http import build_app
-    from mercury.projects import load_project
-
-    return build_app(Planner(load_project(settings.project), settings))
+__all__ = ["app"]

@@ -3,31 +3,10 @@
     serve run serve.model_server:app project=mercury_project.py
     mercury serve
 
-The application is `mercury.models.inference`; this file only starts it. Serve's proxy listens where its HTTP options
-say, which `mercury serve` sets to loopback.
+Serve's proxy listens where its HTTP options say, which `mercury serve` sets to loopback. On a cluster, where this
+folder is on nobody's path, the same application is ``mercury.serving.models:app``.
 """
 
-from __future__ import annotations
+from mercury.serving.models import app
 
-from collections.abc import Mapping
-
-from fastapi import FastAPI
-from ray.serve import Application
-
-from mercury.config import Settings
-from mercury.runtime.serving import application
-
-
-def app(args: Mapping[str, str]) -> Application:
-    """The application for ``serve run`` and for a config file; ``args`` may name the ``project`` file and
-    the ``state`` folder."""
-    return application("ModelServer", _build, args)
-
-
-def _build(settings: Settings) -> FastAPI:
-    from mercury.models.inference import build_app
-    from mercury.models.serving import capture_recorder, predictors
-    from mercury.projects import load_project
-
-    project = load_project(settings.project)
-    return build_app(predictors(project, settings, capture_recorder(project)))
+__all__ = ["app"]

@@ -35,8 +35,8 @@ from mercury.models.prediction import Prediction
 from mercury.models.registry import ModelRegistry
 from mercury.observability.capture import Capture, capture_of
 from mercury.runtime.loopback import free_ports
-from mercury.runtime.serving import deployed, replica_on_loopback
 from mercury.runtime.session import LOCAL, ray_session
+from mercury.serving.applications import deployed, replica_on_loopback
 from mercury.tables import Table
 
 WAYS = ("none", "capture", "actor")

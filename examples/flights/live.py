@@ -102,7 +102,7 @@ class LiveStream:
 
     def predict(self, story: Story, shown: Step) -> None:
         """Go on delivering, and at each round ask for the flights of the hour."""
-        from mercury.runtime.serving import serving
+        from mercury.serving.applications import serving
 
         model = story.project.get(Model, "delay_risk")
         port = free_ports(1)[0]

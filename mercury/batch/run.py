@@ -26,7 +26,7 @@ from mercury.batch.inputs import Input, pin, versions
 from mercury.batch.spark_job import SparkSize
 from mercury.definitions import Job, canonical_json
 from mercury.errors import ConflictError, DataError, UsageError
-from mercury.lake import Lake
+from mercury.lake import Lake, local_folder
 from mercury.runtime import lineage
 from mercury.tables import Commit, Table, Transaction
 
@@ -224,7 +224,10 @@ def _commit_files(
 @contextmanager
 def _staging(uri: str, app: str, sequence: int) -> Iterator[Path]:
     """A new folder inside the table; what no commit named is deleted at the end, files of a commit stay."""
-    folder = Path(uri) / f"data-{app.replace('/', '-')}-{sequence}-{uuid.uuid4().hex[:8]}"
+    folder = (
+        local_folder(uri, "the output of a Spark job")
+        / f"data-{app.replace('/', '-')}-{sequence}-{uuid.uuid4().hex[:8]}"
+    )
     try:
         yield folder
     finally:

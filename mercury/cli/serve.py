@@ -22,7 +22,7 @@ def serve(project: Path | None, port: int) -> None:
     from mercury.models import require_champions
     from mercury.projects import load_project
     from mercury.runtime import ray_session
-    from mercury.runtime.serving import applications_of, serving
+    from mercury.serving.applications import applications_of, serving
 
     settings = load_settings(project)
     # Before Ray starts: what a replica finds wrong reaches the terminal as a deployment that failed.

@@ -5,14 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlparse
-from urllib.request import url2pathname
 
-from mercury.errors import UsageError
 from mercury.features.layout import FeatureRuns
 from mercury.features.online.reader import OnlineReader
 from mercury.features.online.store import ShardWriter
-from mercury.lake import Lake
+from mercury.lake import Lake, local_folder
 
 if TYPE_CHECKING:
     from mercury.config import Settings
@@ -43,7 +40,7 @@ class FeatureStore:
 
     def runs(self, view: str) -> FeatureRuns:
         """The offline rows of a view; `UsageError` when the lake is not on a local disk."""
-        return FeatureRuns(_local(self.lake.feature_runs(view)))
+        return FeatureRuns(local_folder(self.lake.feature_runs(view), "feature runs"))
 
     def reader(self) -> OnlineReader:
         """A reader of the online rows."""
@@ -52,12 +49,3 @@ class FeatureStore:
     def writer(self) -> ShardWriter:
         """The writer of the online rows."""
         return ShardWriter(self.online)
-
-
-def _local(address: str) -> Path:
-    parts = urlparse(address)
-    if parts.scheme in ("", "file"):
-        return Path(url2pathname(parts.path) if parts.scheme else address)
-    raise UsageError(
-        f"feature runs cannot be mapped from {address}", where="lake", fix="Keep the lake, or its features, on a disk"
-    )

@@ -19,7 +19,7 @@ from tests.analytics.world import Feed, project, random_events, settings_in
 def test_the_deployment_answers_and_pushes_below_its_prefix(tmp_path: Path, ray_local: object) -> None:
     from ray import serve
 
-    from mercury.runtime.serving import deployed
+    from mercury.serving.applications import deployed
 
     feed = Feed(settings_in(tmp_path))
     feed.commit(random_events(3, 500, "2013-07-01", "2013-07-02"))

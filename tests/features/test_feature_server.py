@@ -26,7 +26,7 @@ PROJECT = Project("p", [FeatureService("s", [VIEW])])
 def test_the_deployment_answers_in_feasts_shape(tmp_path: Path, ray_local: object) -> None:
     from ray import serve
 
-    from mercury.runtime.serving import deployed
+    from mercury.serving.applications import deployed
 
     stamps = pa.array([5], UTC_MICROSECONDS)
     rows = pa.table({"k": ["a"], "x": [1.5], EVENT_TIME: stamps, CREATED_TIME: stamps})

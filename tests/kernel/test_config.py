@@ -10,7 +10,8 @@ from click.testing import CliRunner
 
 from mercury.cli import cli
 from mercury.config import Settings, load_settings
-from mercury.errors import ConfigError
+from mercury.errors import ConfigError, UsageError
+from mercury.lake import local_folder
 
 NOTHING: dict[str, str] = {}
 
@@ -159,3 +160,29 @@ def test_command_prints_every_value_and_its_origin(project: Path, monkeypatch: p
     }
     assert "secret" not in shown
     assert [line.split()[0] for line in shown.splitlines()] == Settings.names()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("STATE", "s3://bucket/state", "'s3://bucket/state' is not a folder"),
+        ("STATE", "file:///data/state", "'file:///data/state' is not a folder"),
+        ("STATE", "s3:/bucket", "'s3:/bucket' is not a folder"),
+        ("LAKE", "s3:/bucket/lake", r"neither a folder nor a URL .*Write s3://BUCKET/PATH"),
+        ("LAKE", "s3:", "neither a folder nor a URL"),
+        ("LAKE", "ftp://host/lake", "tables cannot be kept at 'ftp://host/lake'"),
+        ("LAKE", "https://me:secret@host/lake", r"tables cannot be kept at 'https://me:\*\*\*@host/lake'"),
+    ],
+)
+def test_an_address_that_would_become_a_folder_of_its_name_is_refused(
+    project: Path, variable: str, value: str, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_settings(project, {f"MERCURY_{variable}": value})
+
+
+def test_what_must_be_on_a_disk_is_not_written_beside_a_url(tmp_path: Path) -> None:
+    assert local_folder("lake/a", "runs") == Path("lake/a")
+    assert local_folder(tmp_path.as_uri(), "runs") == tmp_path
+    with pytest.raises(UsageError, match=r"runs must be on a disk, and 's3://bucket/lake' is not"):
+        local_folder("s3://bucket/lake", "runs")

@@ -21,7 +21,7 @@ from mercury.models import predictors
 from mercury.models.prediction import Prediction
 from mercury.projects import load_project
 from mercury.runtime.loopback import free_ports
-from mercury.runtime.serving import APPLICATIONS, applications_of
+from mercury.serving.applications import APPLICATIONS, applications_of
 from mercury.time import parse_instant
 from tests.listening import beyond_loopback, listening
 from tests.models.conftest import Risk
@@ -33,7 +33,7 @@ NOW = parse_instant("2013-01-08")
 @pytest.fixture(scope="module")
 def server(risk: Risk, ray_local: object) -> Iterator[str]:
     """Address of the services of the project."""
-    from mercury.runtime.serving import serving
+    from mercury.serving.applications import serving
 
     with serving(risk.settings, ["features", "models"], port=free_ports(1)[0]) as url:
         yield url
@@ -227,7 +227,7 @@ def test_features_are_served_beside_the_models(server: str, risk: Risk) -> None:
 
 @pytest.mark.ray
 def test_only_loopback_is_listened_on_and_a_taken_port_is_named(server: str, risk: Risk) -> None:
-    from mercury.runtime.serving import serving
+    from mercury.serving.applications import serving
 
     port = urlparse(server).port
     assert port is not None
@@ -249,9 +249,7 @@ def test_the_shipped_configuration_is_rays() -> None:
         name: prefix for name, (_, prefix) in APPLICATIONS.items()
     }
     for part in config.applications:
-        module, _, name = part.import_path.partition(":")
-        assert (ROOT / f"{module.replace('.', '/')}.py").is_file()
-        assert name == "app"
+        assert part.import_path == f"{APPLICATIONS[part.name][0]}:app"
         assert (ROOT / part.args["project"]).is_file()
 
 

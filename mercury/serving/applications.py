@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
+import importlib
 import logging
 import os
 import socket
-import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import mercury
 from mercury.config import load_settings
 from mercury.errors import NotFoundError, PortInUseError, UsageError, did_you_mean
 from mercury.runtime.loopback import LOOPBACK
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from mercury.definitions import Project
 
 APPLICATIONS = {
-    "features": ("serve/feature_server.py", "/features"),
-    "analytics": ("serve/metrics_server.py", "/analytics"),
-    "models": ("serve/model_server.py", "/"),
+    "features": ("mercury.serving.features", "/features"),
+    "analytics": ("mercury.serving.metrics", "/analytics"),
+    "models": ("mercury.serving.models", "/"),
 }
-"""Application name to the file that builds it and the path that it answers under.
+"""Application name to the module whose ``app`` builds it and the path that it answers under.
 
 In the order of deployment: models answer for readiness, and are ready last.
 """
@@ -55,10 +55,10 @@ def serving(settings: Settings, applications: Collection[str], *, port: int = 80
     serve.start(http_options={"host": settings.host, "port": port}, proxy_location="HeadOnly")
     arguments = {"project": str(settings.project), "state": str(settings.state)}
     try:
-        for name, (path, prefix) in APPLICATIONS.items():
+        for name, (module, prefix) in APPLICATIONS.items():
             if name not in applications:
                 continue
-            build = _load(path).app
+            build = importlib.import_module(module).app
             serve.run(build(arguments), name=name, route_prefix=prefix, logging_config={"log_level": logging.WARNING})
         yield f"http://{settings.host}:{port}"
     finally:
@@ -70,17 +70,14 @@ def application(
 ) -> Application:
     """The Serve application of the ASGI application that ``build`` makes of a project's settings in each replica.
 
-    ``args`` may name the ``project`` file and the ``state`` folder; other names are refused with `UsageError`.
+    ``args`` may name the ``project`` file and the ``state`` folder; other names are refused with `UsageError`. Raises
+    `NotFoundError` when the project file does not exist, see `project_file`.
     """
-    from ray import cloudpickle
-
     for argument in args:
         if argument not in ("project", "state"):
             fix = did_you_mean(argument, ["project", "state"])
             raise UsageError(f"{argument!r} is no argument of the application", fix=fix)
-    # A replica may not find the module of ``build`` by name.
-    cloudpickle.register_pickle_by_value(sys.modules[build.__module__])
-    project = Path(args["project"]) if "project" in args else None
+    project = project_file(args["project"]) if "project" in args else None
     state = {"MERCURY_STATE": args["state"]} if "state" in args else {}
 
     def built() -> Any:
@@ -89,6 +86,23 @@ def application(
         return build(load_settings(project, {**os.environ, **state}))
 
     return deployed(name, built, max_ongoing_requests=max_ongoing_requests)
+
+
+def project_file(text: str) -> Path:
+    """The absolute path of a project file that a configuration names.
+
+    A cluster builds applications in whatever folder its head was started in, so a relative path is looked for there and
+    then in the checkout that Mercury runs from. Raises `NotFoundError` when it is in neither.
+    """
+    path = Path(text).expanduser()
+    folders = [Path.cwd(), Path(mercury.__file__).parents[1]]
+    for folder in folders:
+        if (folder / path).is_file():
+            return folder / path
+    looked = "" if path.is_absolute() else f": it was looked for in {' and '.join(map(str, folders))}"
+    raise NotFoundError(
+        f"there is no project file {text!r}{looked}", where="project", fix="Name it by its absolute path on the cluster"
+    )
 
 
 def deployed(name: str, build: Callable[[], Any], *, max_ongoing_requests: int = 64) -> Application:
@@ -123,17 +137,3 @@ def _require_free(host: str, port: int) -> None:
             probe.bind((host, port))
         except OSError as error:
             raise PortInUseError(f"port {port} is taken", where=host, fix="Choose another one with --port") from error
-
-
-def _load(path: str) -> Any:
-    """A module of the ``serve`` folder: of the checkout that Mercury runs from, or the one that its wheel installed."""
-    for root in (Path(__file__).parents[2], Path(sys.prefix) / "share" / "mercury"):
-        if (root / path).exists():
-            name = "mercury_" + Path(path).stem
-            spec = importlib.util.spec_from_file_location(name, root / path)
-            assert spec is not None and spec.loader is not None
-            module = importlib.util.module_from_spec(spec)
-            sys.modules[name] = module
-            spec.loader.exec_module(module)
-            return module
-    raise NotFoundError(f"{path!r} is not installed", fix="Run from a checkout, or reinstall mercury-platform")
