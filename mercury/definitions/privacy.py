@@ -63,6 +63,7 @@ class PrivacyPolicy(Named):
     budget : what all answers about this source may spend together.
     analyst_budget : what each analyst may spend of it; None means all of it.
     epsilon : what one answer costs unless it is asked with another epsilon.
+    least_epsilon : the least that a question may be asked with; many that cost next to nothing are one that costs much.
     max_groups : groups of one answer that a unit may contribute to; of more, as many are chosen at random.
     max_rows : rows of a unit that count in one group; what is beyond is clamped away.
     bounds : columns that may be summed or averaged, and the range of each.
@@ -79,6 +80,7 @@ class PrivacyPolicy(Named):
     max_rows: int = 1
     bounds: Mapping[str, Bounds] = field(default_factory=dict)
     public_keys: Mapping[str, Sequence[str | int]] = field(default_factory=dict)
+    least_epsilon: float = 0.001
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -88,6 +90,9 @@ class PrivacyPolicy(Named):
             raise self.fail("the policy does not say whose privacy counts", "Write unit='user_id'", "unit")
         if self.epsilon <= 0.0:
             raise self.fail(f"epsilon={self.epsilon} allows no answer", "Use a number above 0, as 0.1", "epsilon")
+        if not 0.0 < self.least_epsilon <= self.epsilon:
+            raise self.fail(f"least_epsilon={self.least_epsilon} is not between 0 and epsilon={self.epsilon}",
+                            "Use a number above 0 and at most epsilon", "least_epsilon")  # fmt: skip
         for name in ("max_groups", "max_rows"):
             if getattr(self, name) < 1:
                 raise self.fail(f"{name}={getattr(self, name)} lets nothing count", "Use 1 or more", name)

@@ -16,12 +16,14 @@ an answer or a refusal that depended on both would tell about those rows, withou
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import duckdb
 import pyarrow as pa
 
+from mercury.equality import key_sql
 from mercury.errors import DataError, SchemaError
 from mercury.expressions import Expression, duckdb_process
 from mercury.expressions.duckdb_files import parquet, parquet_column
@@ -29,6 +31,12 @@ from mercury.privacy.plan import USERS, Measure, PrivatePlan
 
 MOST = 2**63 - 1
 """Greatest sum of a group."""
+
+SECONDS = 600.0
+"""Time that a question may take."""
+
+MEMORY = "4GiB"
+"""Memory of a question; beyond it DuckDB uses its folder of temporary files."""
 
 PAIRS_AT_ONCE = 30_000_000
 """Of a table with more rows than these, units are taken in parts, so that memory holds about as many pairs at once."""
@@ -54,30 +62,60 @@ def bounded(plan: PrivatePlan, rows: pa.Table | Sequence[str], seed: bytes, *, t
     ----------
     seed : secret and new for each question; the same seed chooses the same groups of each unit.
 
-    Raises `DataError` when a unit is null, `SchemaError` when a column is missing. Errors name no value: those are what
-    is to be protected.
+    Raises `DataError` in the same words whatever went wrong: a message, or what kind of error it is, may tell of the
+    rows. It has a limit of time and memory of its own, so that it is no more than that for the caller either.
     """
+    stop = duckdb_process.Stop()
+    timer = threading.Timer(SECONDS, stop.stop)
+    timer.start()
+    try:
+        return stop.run(lambda: _bounded(plan, rows, seed, threads))
+    except Exception:
+        # The chain of errors would hold what the message does not.
+        pass
+    finally:
+        timer.cancel()
+    raise DataError(
+        "the question could not be answered; what it costs stays spent",
+        where=plan.policy.address,
+        fix="Let who keeps the data check that its columns have the declared types, and that there is memory and disk",
+    )
+
+
+def _bounded(plan: PrivatePlan, rows: pa.Table | Sequence[str], seed: bytes, threads: int) -> Bounded:
+    with duckdb_process.cursor(threads=threads, memory_limit=MEMORY) as cursor:
+        source = _source(plan, rows, cursor)
+        for name, column in zip(key_columns(plan), plan.keys, strict=True):
+            if column in plan.public:
+                cursor.register(f"public_{name}", pa.table({"value": plan.public[column]}))
+        return Bounded(_groups(plan, source, seed, cursor))
+
+
+def require_units(plan: PrivatePlan, rows: pa.Table | Sequence[str], *, threads: int = 1) -> None:
+    """Raise `DataError` when a row is nobody's and the question does not leave such rows out.
+
+    It looks at the policy's unit alone, not at the question, and is asked before anything is charged: it tells the same
+    of every question. Raises `SchemaError` when a column is missing.
+    """
+    if plan.leaves_nobody_out:
+        return
     try:
         with duckdb_process.cursor(threads=threads) as cursor:
-            source = _source(plan, rows, cursor)
-            for name, column in zip(key_columns(plan), plan.keys, strict=True):
-                if column in plan.public:
-                    cursor.register(f"public_{name}", pa.table({"value": plan.public[column]}))
-            if not plan.leaves_nobody_out and cursor.sql(_nobody(plan, source)).fetchall():
-                raise DataError(
-                    f"the unit {plan.policy.unit!r} is null in some rows, which are then nobody's",
-                    where=plan.policy.address,
-                    fix=f'Leave them out: where="({plan.policy.unit}) IS NOT NULL"',
-                )
-            return Bounded(_groups(plan, source, seed, cursor))
-    except duckdb.Error as error:
-        # Its message may hold values of the data, and so would the chain of errors.
-        kind = type(error).__name__
-    raise DataError(
-        f"the question could not be computed ({kind})",
-        where=plan.policy.address,
-        fix="Check that the table's columns have the declared types, and that there is memory and disk",
-    )
+            found = cursor.sql(_nobody(plan, _source(plan, rows, cursor))).fetchall()
+    except duckdb.Error:
+        found = None
+    if found is None:
+        raise DataError(
+            f"the unit {plan.policy.unit!r} could not be computed of the table's rows",
+            where=plan.policy.address,
+            fix="Check that the table's columns have the declared types",
+        )
+    if found:
+        raise DataError(
+            f"the unit {plan.policy.unit!r} is null in some rows, which are then nobody's",
+            where=plan.policy.address,
+            fix=f'Leave them out: where="({plan.policy.unit}) IS NOT NULL"',
+        )
 
 
 def key_columns(plan: PrivatePlan) -> list[str]:
@@ -122,9 +160,9 @@ def _total(place: int, measure: Measure, max_rows: int) -> str:
     if measure.name == USERS:
         return "count(*)"
     if measure.worth == "1":
-        return f"coalesce(sum(least(rows, {max_rows})), 0)::BIGINT"
+        return _fitting(f"sum(least(rows, {max_rows}))")
     scaled = f"CASE WHEN rows > {max_rows} THEN (s{place}::HUGEINT * {max_rows}) // rows ELSE s{place} END"
-    return f"coalesce({_fitting(f'sum({scaled})')}, 0)"
+    return _fitting(f"sum({scaled})")
 
 
 def _pairs(plan: PrivatePlan, source: str) -> str:
@@ -139,7 +177,12 @@ def _pairs(plan: PrivatePlan, source: str) -> str:
 
 
 def _fitting(total: str) -> str:
-    return f"least(greatest({total}, -{MOST}), {MOST})::BIGINT"
+    """A sum within 64 bits, 0 of no rows.
+
+    The sum of nothing is NULL, which DuckDB's `least` and `greatest` pass over: unless it is made 0 before them, it
+    becomes the bound, and tells that there is no row.
+    """
+    return f"least(greatest(coalesce({total}, 0), -{MOST}), {MOST})::BIGINT"
 
 
 def _rows(plan: PrivatePlan, source: str) -> str:
@@ -148,10 +191,10 @@ def _rows(plan: PrivatePlan, source: str) -> str:
     conditions = []
     if plan.where is not None:
         conditions.append(Expression.parse(plan.where).sql("duckdb", plan.schema))
-    if plan.leaves_nobody_out:
-        conditions.append(f"{_whose(plan)} IS NOT NULL")
+    # Who asks without leaving them out was refused before (`require_units`); here they never count.
+    conditions.append(f"({_whose(plan)}) IS NOT NULL")
     for name, column in zip(key_columns(plan), plan.keys, strict=True):
-        columns.append(f"{_quoted(column)} AS {name}")
+        columns.append(f"{key_sql(_quoted(column), plan.schema.field(column).type)} AS {name}")
         if column in plan.public:
             # Rows of other keys would use up a unit's groups and be thrown away.
             conditions.append(f"{_quoted(column)} IN (SELECT value FROM public_{name})")
@@ -159,8 +202,8 @@ def _rows(plan: PrivatePlan, source: str) -> str:
         for what, text in (("of", part.of), ("holds", part.where)):
             if text is not None:
                 columns.append(f"{Expression.parse(text).sql('duckdb', plan.schema)} AS {what}{place}")
-    where = f" WHERE {' AND '.join(f'({part})' for part in conditions)}" if conditions else ""
-    return f"SELECT {', '.join(columns)} FROM {source}{where}"
+    where = " AND ".join(f"({part})" for part in conditions)
+    return f"SELECT {', '.join(columns)} FROM {source} WHERE {where}"
 
 
 def _worth(plan: PrivatePlan, place: int, measure: Measure) -> str:
@@ -178,8 +221,9 @@ def _nobody(plan: PrivatePlan, source: str) -> str:
 def _whose(plan: PrivatePlan) -> str:
     """The unit of a row, null for nobody's."""
     unit = Expression.parse(str(plan.policy.unit))
-    whose = unit.sql("duckdb", plan.schema)
-    return f"CASE WHEN NOT isnan({whose}) THEN {whose} END" if pa.types.is_floating(unit.check(plan.schema)) else whose
+    kind = unit.check(plan.schema)
+    whose = key_sql(unit.sql("duckdb", plan.schema), kind)
+    return f"CASE WHEN NOT isnan({whose}) THEN {whose} END" if pa.types.is_floating(kind) else whose
 
 
 def _source(plan: PrivatePlan, rows: pa.Table | Sequence[str], cursor: duckdb.DuckDBPyConnection) -> str:

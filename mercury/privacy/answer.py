@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mercury.equality import normalized
 from mercury.privacy.accounting import exact
 from mercury.privacy.aggregate import Bounded, key_columns
 from mercury.privacy.noise import CONFIDENCE, Laplace, Threshold, laplace_error
@@ -27,12 +28,10 @@ class Noise:
 
     def __init__(self, plan: PrivatePlan) -> None:
         self._plan = plan
-        self.laplace = {
-            part.name: Laplace.for_share(part.sensitivity(plan.policy), plan.share) for part in plan.measures
-        }
+        self.laplace = {part.name: Laplace.for_share(plan.sensitivity(part), plan.share) for part in plan.measures}
         self._threshold: Threshold | None = None
         if plan.private_keys:
-            self._threshold = Threshold.for_share(plan.policy.max_groups, plan.share, plan.delta)
+            self._threshold = Threshold.for_share(plan.groups_of_a_unit, plan.share, plan.delta)
             self.laplace[USERS] = self._threshold.noise
 
     def errors(self) -> dict[str, float]:
@@ -113,7 +112,7 @@ def _with_public_keys(plan: PrivatePlan, groups: pa.Table) -> pa.Table:
     sizes = [len(each) for each in values]
     found = np.zeros(groups.num_rows, np.int64)
     for name, each in zip(key_columns(plan), values, strict=True):
-        place = pc.index_in(groups[name].cast(each.type), value_set=each)
+        place = pc.index_in(normalized(groups[name].cast(each.type)), value_set=normalized(each))
         found = found * len(each) + place.to_numpy(zero_copy_only=False).astype(np.int64)
     columns: dict[str, Any] = {}
     digits = np.unravel_index(np.arange(int(np.prod(sizes))), sizes)

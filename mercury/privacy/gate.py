@@ -14,7 +14,7 @@ from mercury.definitions import Aggregate, PrivacyPolicy, Stream, canonical_json
 from mercury.errors import SchemaError, UsageError
 from mercury.lake import Lake
 from mercury.privacy.accounting import Loss
-from mercury.privacy.aggregate import bounded
+from mercury.privacy.aggregate import bounded, require_units
 from mercury.privacy.answer import Noise, finished
 from mercury.privacy.ledger import Ledger
 from mercury.privacy.plan import make_plan
@@ -102,8 +102,10 @@ def ask(
         ledger.allows(policy, analyst, plan.loss)
     if dry_run:
         return release(None, False)
-    groups = bounded(plan, files, secrets.token_bytes(32))
+    require_units(plan, files)
+    # Before any row is read for the question: an error, or the time it takes, is an answer too.
     line, new = ledger.charge(policy, analyst, question, plan.loss)
+    groups = bounded(plan, files, secrets.token_bytes(32))
     # Of callers who raced the first draw is kept and released to all; others are thrown away unseen.
     return release(ledger.store(line, noise.draw(groups)), not new)
 

@@ -26,12 +26,13 @@ from mercury.definitions import (
     arrow_schema,
     canonical_json,
 )
+from mercury.equality import normalized
 from mercury.errors import SchemaError, UsageError, did_you_mean
 from mercury.expressions import Expression
 from mercury.privacy.accounting import Loss, exact
 from mercury.privacy.canonical import canonical, conjuncts
 
-FORMAT = 2
+FORMAT = 3
 """Version of what is hashed and of what is stored for it; another one makes every question a new one."""
 
 KEY_SHARE = 100
@@ -66,10 +67,10 @@ class Measure:
     low: int
     high: int
 
-    def sensitivity(self, policy: PrivacyPolicy) -> int:
-        """How far all groups together can move when one unit comes or goes: the L1 distance."""
+    def sensitivity(self, policy: PrivacyPolicy, groups: int) -> int:
+        """How far all groups together can move when one unit, which is in so many, comes or goes: the L1 distance."""
         rows = 1 if self.name == USERS else policy.max_rows
-        return policy.max_groups * rows * max(abs(self.low), abs(self.high))
+        return groups * rows * max(abs(self.low), abs(self.high))
 
 
 UNITS = Measure(USERS, None, None, "", 0, 1)
@@ -140,6 +141,17 @@ class PrivatePlan:
         return any(column not in self.public for column in self.by)
 
     @property
+    def groups_of_a_unit(self) -> int:
+        """In how many groups of the answer a unit can count: no more than there are, where that is known."""
+        if self.private_keys:
+            return self.policy.max_groups
+        return min(self.policy.max_groups, math.prod(map(len, self.public.values())))
+
+    def sensitivity(self, measure: Measure) -> int:
+        """How far a measure can move in all groups together when one unit comes or goes: the L1 distance."""
+        return measure.sensitivity(self.policy, self.groups_of_a_unit)
+
+    @property
     def leaves_nobody_out(self) -> bool:
         """Whether the condition leaves out rows whose unit is null, as ``unit IS NOT NULL AND …``."""
         left_out = canonical(f"({self.policy.unit}) IS NOT NULL")
@@ -202,6 +214,12 @@ def make_plan(
     asked = policy.epsilon if epsilon is None else epsilon
     if isinstance(asked, bool) or not isinstance(asked, (int, float)) or not 0 < asked < math.inf:
         raise UsageError(f"epsilon={asked!r} allows no answer", fix="Use a number above 0, as 0.1")
+    if asked < policy.least_epsilon:
+        raise UsageError(
+            f"epsilon={asked!r} is below the least that a question may cost, {policy.least_epsilon!r}",
+            where=policy.address,
+            fix="Ask with a larger epsilon: an answer that costs next to nothing says next to nothing",
+        )
     schema = arrow_schema(policy.source.schema)
     unit = Expression.parse(policy.unit)
     unit.check(schema)
@@ -217,7 +235,9 @@ def make_plan(
     if len(set(by)) < len(by):
         raise UsageError(f"by={list(by)} names a column twice", fix="Name it once")
     if where is not None:
-        Expression.parse(where).check_condition(schema)
+        condition = Expression.parse(where)
+        condition.check_condition(schema)
+        require_bounded(condition)
     found = _Measures(policy, schema)
     outputs = [found.output(name, aggregate) for name, aggregate in aggregates.items()]
     taken = [*by, *(name for part in outputs for name in (part.name, f"{part.name}_error"))]
@@ -243,6 +263,25 @@ def make_plan(
     return plan
 
 
+def require_bounded(expression: Expression) -> None:
+    """Raise unless the text that an expression makes of a row is at most a constant times the row's own.
+
+    One that grows without bound under a condition on somebody's row tells about it by the time or the memory it takes.
+    `replace` is the one function that can: each of a nest multiplies.
+    """
+    for node in expression.tree.walk():
+        if node.op != "call" or node.value != "replace":
+            continue
+        old, new = node.args[1:]
+        texts = [part.value for part in (old, new) if part.op == "literal" and isinstance(part.value, str)]
+        if len(texts) < 2 or len(texts[1]) > len(texts[0]):
+            raise UsageError(
+                f"{expression.text[node.start : node.end]!r} can make a text longer",
+                where="a private question",
+                fix="Replace a constant text by a constant one that is not longer",
+            )
+
+
 def _public_values(policy: PrivacyPolicy, column: str) -> pa.Array:
     """Public keys in the type of their column, which is how they are compared with it."""
     assert policy.source is not None
@@ -250,7 +289,7 @@ def _public_values(policy: PrivacyPolicy, column: str) -> pa.Array:
     values = []
     for key in policy.public_keys[column]:
         try:
-            values.append(pa.scalar(key).cast(type_))
+            values.append(normalized(pa.array([key]).cast(type_)).cast(type_)[0])
         except pa.ArrowException:
             raise policy.fail(
                 f"{key!r} is no {type_}", "Write it as a value of the column", f"public_keys[{column!r}]"
@@ -322,9 +361,13 @@ class _Measures:
 
     def _add(self, aggregate: Aggregate, worth: str, low: int, high: int) -> str:
         if aggregate.of is not None:
-            Expression.parse(aggregate.of).check(self._schema)
+            of = Expression.parse(aggregate.of)
+            of.check(self._schema)
+            require_bounded(of)
         if aggregate.where is not None:
-            Expression.parse(aggregate.where).check_condition(self._schema)
+            holds = Expression.parse(aggregate.where)
+            holds.check_condition(self._schema)
+            require_bounded(holds)
         parts = [None if text is None else canonical(text) for text in (aggregate.of, aggregate.where)]
         name = canonical_json([*parts, worth]).decode()
         self.measures.setdefault(name, Measure(name, aggregate.of, aggregate.where, worth, low, high))

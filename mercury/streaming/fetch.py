@@ -4,6 +4,12 @@ kafka-python spends its time on one Python object per record. Its fetcher builds
 itself, `PartitionRecords`; a subclass there yields whole checked batches instead, and `poll()` hands those out. The CRC
 check, the filter of aborted transactions (KIP-98), the skipping of control batches and the position after a batch stay
 what they are in kafka-python. Where the private names are not as expected, the public `poll()` gives equal columns.
+
+A partition that has reached the end of its range waits for the others. With the private names known it is paused, and
+what was fetched ahead for it is kept. kafka-python 3.0 gives that back only while the place of the batch that it is
+reading is None, where it leaves an exhausted one (KAFKA-7548 in its source), and then fetches for nobody again: so
+that place is cleared before each poll. Without the private names nothing is ever paused: what comes for a partition
+that waits is thrown away and fetched again.
 """
 
 from __future__ import annotations
@@ -168,16 +174,21 @@ class KafkaReader:
         return position
 
     def _assign(self, waiting: set[int], position: Mapping[int, int]) -> None:
-        # Partitions stay assigned and are paused instead: what was fetched ahead for them is kept.
         assigned = self._consumer.assignment()
         wanted = {TopicPartition(self._topic, partition) for partition in waiting}
-        if not wanted <= assigned:
+        if not self.whole_batches:
+            if wanted != assigned:
+                self._consumer.assign(sorted(wanted))
+                self._at.clear()
+        elif not wanted <= assigned:
+            # Partitions stay assigned and are paused instead: what was fetched ahead for them is kept.
             self._consumer.assign(sorted(wanted | assigned))
-        for tp in wanted:
+        for tp in sorted(wanted):
             if self._at.get(tp.partition) != position[tp.partition]:
                 self._consumer.seek(tp, position[tp.partition])
-        self._consumer.pause(*(assigned - wanted))
-        self._consumer.resume(*(wanted & self._consumer.paused()))
+        if self.whole_batches:
+            self._consumer.pause(*(assigned - wanted))
+            self._consumer.resume(*(wanted & self._consumer.paused()))
 
     def _poll(
         self,
@@ -188,14 +199,19 @@ class KafkaReader:
     ) -> None:
         limit = _BATCHES_PER_POLL if self.whole_batches else _RECORDS_PER_POLL
         try:
+            if self.whole_batches:
+                clear_exhausted(self._consumer)
             polled = self._consumer.poll(timeout_ms=500, max_records=limit)
             for tp, items in polled.items():
-                if tp.partition in waiting:
+                if tp.partition not in waiting:
+                    # Thrown away: the consumer is no longer where its partition was left.
+                    self._at.pop(tp.partition, None)
+                else:
                     parts[tp.partition].append(_columns(items) if self.whole_batches else records.from_records(items))
             for partition in waiting:
                 reached = self._consumer.position(TopicPartition(self._topic, partition))
                 self._at[partition] = position[partition] = reached
-                if reached >= ranges[partition][1]:
+                if self.whole_batches and reached >= ranges[partition][1]:
                     self._consumer.pause(TopicPartition(self._topic, partition))
         except OffsetOutOfRangeError as error:
             raise DataError(
@@ -233,9 +249,19 @@ def install_whole_batches(consumer: Any) -> bool:
     fetcher = getattr(consumer, "_fetcher", None)
     if not isinstance(fetcher, Fetcher) or not all(hasattr(Fetcher.PartitionRecords, name) for name in PRIVATE_NAMES):
         return False
+    if not all(hasattr(fetcher, name) for name in PRIVATE_STATE):
+        return False
     fetcher.PartitionRecords = BatchRecords
     return True
 
+
+def clear_exhausted(consumer: Any) -> None:
+    """Let the next `poll()` give back what was kept for partitions that go on, see the module's text."""
+    if not consumer._fetcher._next_partition_records:
+        consumer._fetcher._next_partition_records = None
+
+
+PRIVATE_STATE = ("_next_partition_records", "_paused_partition_records", "_paused_completed_fetches")
 
 PRIVATE_NAMES = (
     "_unpack_records",
@@ -266,4 +292,12 @@ def _columns(batches: list[Any]) -> pa.Table:
     return pa.Table.from_batches(out, schema=records.RECORDS)
 
 
-__all__ = ["PRIVATE_NAMES", "PRIVATE_VERSIONS", "BatchRecords", "KafkaReader", "install_whole_batches"]
+__all__ = [
+    "PRIVATE_NAMES",
+    "PRIVATE_STATE",
+    "PRIVATE_VERSIONS",
+    "BatchRecords",
+    "KafkaReader",
+    "clear_exhausted",
+    "install_whole_batches",
+]

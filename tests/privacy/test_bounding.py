@@ -23,7 +23,7 @@ from scipy import stats
 from mercury.definitions import Aggregate, BatchTable, Bounds, Count, CountDistinct, Mean, Sum, arrow_schema
 from mercury.errors import DataError, DefinitionError
 from mercury.privacy import aggregate
-from mercury.privacy.aggregate import bounded
+from mercury.privacy.aggregate import bounded, require_units
 from mercury.privacy.answer import Noise, finished
 from mercury.privacy.plan import USERS, Measure, PrivatePlan, make_plan
 from mercury.runtime.hashing import hash_keys
@@ -132,7 +132,7 @@ def test_a_person_moves_the_answer_by_no_more_than_the_noise_is_made_for(
                 abs(everybody.get(key, {}).get(name, 0) - others.get(key, {}).get(name, 0))
                 for key in {*everybody, *others}
             ]
-            assert sum(apart) <= measure.sensitivity(plan.policy)
+            assert sum(apart) <= plan.sensitivity(measure)
 
 
 def test_every_group_of_a_person_is_equally_likely_to_stay() -> None:
@@ -274,7 +274,7 @@ def test_rows_of_nobody_are_refused_whatever_is_asked(where: str | None) -> None
     rows = visits(4, 4).slice(0, 4).set_column(0, "person", NOBODY)
 
     with pytest.raises(DataError, match=r"the unit 'person' is null in some rows.*where=\"\(person\) IS NOT NULL\""):
-        bounded(make_plan(policy(), {"n": Count()}, where=where), rows, SEED)
+        require_units(make_plan(policy(), {"n": Count()}, where=where), rows)
 
 
 @pytest.mark.parametrize("where", ["person IS NOT NULL", "spent > 0 AND NOT (person IS NULL)"])
@@ -282,6 +282,7 @@ def test_rows_of_nobody_are_left_out_when_the_question_says_so(where: str) -> No
     rows = visits(4, 4).slice(0, 4).set_column(0, "person", NOBODY)
     plan = make_plan(policy(), {"n": Count(), "people": CountDistinct("person", exact=True)}, where=where)
 
+    require_units(plan, rows)
     assert bounded(plan, rows, SEED).table.to_pylist() == [{USERS: 2, "m0": 3, "m1": 2}]
 
 
@@ -290,7 +291,7 @@ def test_a_unit_that_is_no_number_is_nobody() -> None:
     of_amounts = policy(unit="spent")
 
     with pytest.raises(DataError, match="the unit 'spent' is null in some rows"):
-        bounded(make_plan(of_amounts, {"n": Count()}), rows, SEED)
+        require_units(make_plan(of_amounts, {"n": Count()}), rows)
     left = bounded(make_plan(of_amounts, {"n": Count()}, where="spent IS NOT NULL"), rows, SEED).table
     assert left["m0"].to_pylist() == [1]
 
@@ -300,7 +301,7 @@ def test_a_failure_of_the_engine_tells_nothing_of_the_data(tmp_path: Path) -> No
     secret = rows.set_column(4, "items", pa.array(["secret"] * rows.num_rows))
     pq.write_table(secret, tmp_path / "rows.parquet")
 
-    with pytest.raises(DataError, match="the question could not be computed") as caught:
+    with pytest.raises(DataError, match="the question could not be answered; what it costs stays spent") as caught:
         bounded(make_plan(policy(), {"items": Sum("items")}), [str(tmp_path / "rows.parquet")], SEED)
     assert "secret" not in "".join(traceback.format_exception(caught.value))
 

@@ -356,7 +356,13 @@ def test_without_groups_there_is_one_row_even_of_nothing(project: Any) -> None:
         ({"epsilon": -1.0}, UsageError, "allows no answer"),
         ({"epsilon": float("nan")}, UsageError, "epsilon=nan allows no answer"),
         ({"epsilon": float("inf")}, UsageError, "epsilon=inf allows no answer"),
-        ({"epsilon": 1e-320}, UsageError, "noise of 6 by an epsilon of 1e-320 does not fit 64 bits"),
+        ({"epsilon": 1e-12}, UsageError, "epsilon=1e-12 is below the least that a question may cost, 0.001"),
+        (
+            {"where": "contains(replace(replace(shop, 'a', 'aaaaaaaa'), 'a', 'aaaaaaaa'), 'x')"},
+            UsageError,
+            r"\"replace\(.*\" can make a text longer",
+        ),
+        ({"where": "replace(shop, 'a', person) = 'x'"}, UsageError, "can make a text longer"),
         ({"analyst": " "}, UsageError, "nobody asks"),
     ],
 )

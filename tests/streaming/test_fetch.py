@@ -60,6 +60,10 @@ def test_the_private_names_are_as_expected() -> None:
     parameters = inspect.signature(Fetcher.PartitionRecords.__init__).parameters
     assert {"fetch_offset", "tp", "records", "check_crcs", "isolation_level", "aborted_transactions"} <= set(parameters)
     assert "self.PartitionRecords(" in inspect.getsource(Fetcher._parse_fetched_data)
+    # What `clear_exhausted` relies on: an exhausted batch is falsy, and None lets kept ones come back.
+    assert "if self._next_partition_records is None:" in inspect.getsource(Fetcher.fetched_records)
+    assert "if not self._next_partition_records:" in inspect.getsource(Fetcher.fetched_records)
+    assert all(f"self.{name} = " in inspect.getsource(Fetcher.__init__) for name in fetch.PRIVATE_STATE)
 
 
 def test_another_release_falls_back_to_poll(monkeypatch: pytest.MonkeyPatch) -> None:
