@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mercury.batch.engine import Choice, choose
-from mercury.batch.inputs import pin, versions
+from mercury.batch.inputs import pin, snapshots
 from mercury.batch.run import RunResult, last_run, run_identity
 from mercury.definitions import Job, canonical_json
 from mercury.errors import DeadlineExceededError, NotFoundError, UsageError
@@ -66,7 +66,7 @@ def dispatch(
     script = find_script(job, project)
     lake = Lake(_absolute(str(settings.lake)))
     partition = date or "all"
-    identity = run_identity(job, partition, versions(job.inputs, lake), script.file)
+    identity = run_identity(job, partition, snapshots(job.inputs, lake), script.file)
     done = None if force else last_run(lake.table(job.output), identity)
     if done is not None:
         return RunResult(job.name, partition, True, 0, done.version, identity["inputs"])

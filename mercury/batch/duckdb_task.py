@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import duckdb
 import pyarrow as pa
@@ -12,6 +12,8 @@ import pyarrow as pa
 from mercury.batch.inputs import Input
 from mercury.errors import UnavailableError, UsageError
 from mercury.expressions import Expression
+from mercury.expressions.duckdb_files import parquet_column
+from mercury.tables.scanning import scan
 
 MEMORY_BYTES = 2 << 30
 """Memory of a query; beyond it DuckDB spills to its temporary folder."""
@@ -45,7 +47,7 @@ def query(sql: str, inputs: Sequence[Input], schema: pa.Schema, memory: int, thr
         connection.execute("SET TimeZone = 'UTC'")
         try:
             for each in inputs:
-                connection.register(each.name, _empty(each)) if not each.files else connection.execute(_view(each))
+                connection.execute(_view(connection, each))
             return _cast(connection.sql(sql).to_arrow_table(), schema)
         except (duckdb.BinderException, duckdb.ParserException, duckdb.CatalogException) as error:
             fault, _, place = str(error).partition("\n")
@@ -70,29 +72,11 @@ def rows_outside(files: Sequence[str], where: str, schema: pa.Schema) -> int:
     return int(count)
 
 
-def _view(each: Input) -> str:
-    files = ", ".join(_quoted(file) for file in each.files)
-    partitions = ""
-    if each.partition_by:
-        kinds = ", ".join(f"'{name}': {_DUCKDB_TYPES[str(each.schema.field(name).type)]}" for name in each.partition_by)
-        partitions = f", hive_partitioning = true, hive_types = {{{kinds}}}"
-    columns = ", ".join(_identifier(name) for name in each.schema.names)
+def _view(connection: duckdb.DuckDBPyConnection, each: Input) -> str:
     where = f" WHERE {Expression.parse(each.where).sql('duckdb', each.schema)}" if each.where else ""
-    source = f"read_parquet([{files}], union_by_name = true{partitions})"
-    return f"CREATE VIEW {_identifier(each.name)} AS SELECT {columns} FROM {source}{where}"
-
-
-_DUCKDB_TYPES: Mapping[str, str] = {
-    "string": "VARCHAR",
-    "int32": "INTEGER",
-    "int64": "BIGINT",
-    "bool": "BOOLEAN",
-    "date32[day]": "DATE",
-}
-
-
-def _empty(each: Input) -> pa.Table:
-    return each.schema.empty_table()
+    columns = ", ".join(parquet_column(field) for field in each.schema)
+    source = scan(connection, each.data_files, each.schema, f"mercury_{each.name}")
+    return f"CREATE TEMP VIEW {_identifier(each.name)} AS SELECT * FROM (SELECT {columns} FROM ({source})){where}"
 
 
 def _cast(table: pa.Table, schema: pa.Schema) -> pa.Table:

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.fs as fs
 
 from mercury.lake import Lake
-from mercury.tables import Table
+from mercury.tables import Table, TableVersion
+from mercury.tables.scanning import DataFile
 
 
 @dataclass(frozen=True)
@@ -22,12 +23,17 @@ class Input:
 
     name: str
     uri: str
-    version: int
-    files: tuple[str, ...]
+    snapshot: TableVersion
+    data_files: tuple[DataFile, ...]
     bytes: int
     schema: pa.Schema
     partition_by: tuple[str, ...] = ()
     where: str | None = None
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Addresses of the files."""
+        return tuple(each.path for each in self.data_files)
 
 
 def pin(names: Sequence[str], lake: Lake, where: Mapping[str, str] | None = None) -> list[Input]:
@@ -35,17 +41,16 @@ def pin(names: Sequence[str], lake: Lake, where: Mapping[str, str] | None = None
     return [_pin(name, lake.table(name), (where or {}).get(name)) for name in names]
 
 
-def versions(names: Sequence[str], lake: Lake) -> dict[str, int]:
-    """Only the newest version of each table, which costs one look at each log."""
-    return {name: Table.open(lake.table(name)).version for name in names}
+def snapshots(names: Sequence[str], lake: Lake) -> dict[str, TableVersion]:
+    """Only what each table is now, which costs one look at each log."""
+    return {name: Table.open(lake.table(name)).snapshot for name in names}
 
 
 def _pin(name: str, uri: str, where: str | None) -> Input:
     table = Table.open(uri)
-    files = tuple(table.files(where, version=table.version))
-    return Input(
-        name, uri, table.version, files, sum(_bytes(file) for file in files), table.schema, table.partition_by, where
-    )
+    files = tuple(table.data_files(where, version=table.version))
+    size = sum(_bytes(file.path) for file in files)
+    return Input(name, uri, table.snapshot, files, size, table.schema, table.partition_by, where)
 
 
 def _bytes(address: str) -> int:

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mercury.batch.inputs import versions
+from mercury.batch.inputs import snapshots
+from mercury.batch.run import newest_run
 from mercury.definitions import Job
 from mercury.errors import TableNotFoundError
 from mercury.lake import Lake
@@ -18,7 +19,8 @@ from mercury.tables import Table
 class Entry:
     """The last run of one partition: the table version it made, by which engine, from which versions of the inputs.
 
-    ``current`` says whether those are still the newest; ``version`` is None for a job that has never run.
+    ``current`` says whether those are still the newest and the partition still holds what the run wrote; ``version`` is
+    None for a job that has never run.
     """
 
     job: str
@@ -40,19 +42,23 @@ def entries(job: Job, lake: Lake) -> list[Entry]:
     found: dict[str, Entry] = {}
     if Table.exists(uri):
         newest = _newest(job, lake)
-        for commit in Table.open(uri).history():
+        history = Table.open(uri).history()
+        for commit in history:
             made = commit.provenance
             if made.get("job") == job.name and made.get("partition") not in found:
                 partition = str(made.get("partition"))
                 inputs = dict(made.get("inputs", {}))
+                current = (inputs, made.get("tables")) == newest and newest_run(history, job.name, partition) == commit
                 found[partition] = Entry(
-                    job.name, partition, commit.version, made.get("engine"), inputs, commit.timestamp, inputs == newest
+                    job.name, partition, commit.version, made.get("engine"), inputs, commit.timestamp, current
                 )
     return [found[partition] for partition in sorted(found)] or [Entry(job.name, "-")]
 
 
-def _newest(job: Job, lake: Lake) -> dict[str, int] | None:
+def _newest(job: Job, lake: Lake) -> tuple[dict[str, int], dict[str, str]] | None:
+    """Versions and table ids of the inputs as they are now; None when one is missing."""
     try:
-        return versions(job.inputs, lake)
+        found = snapshots(job.inputs, lake)
     except TableNotFoundError:
         return None
+    return {name: each.version for name, each in found.items()}, {name: each.id for name, each in found.items()}

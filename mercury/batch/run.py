@@ -22,19 +22,16 @@ import pyarrow.parquet as pq
 
 from mercury.batch import duckdb_task, spark_job
 from mercury.batch.engine import Choice, choose
-from mercury.batch.inputs import Input, pin, versions
+from mercury.batch.inputs import Input, pin, snapshots
 from mercury.batch.spark_job import SparkSize
 from mercury.definitions import Job, canonical_json
 from mercury.errors import ConflictError, DataError, UsageError
 from mercury.lake import Lake, local_folder
 from mercury.runtime import lineage
-from mercury.tables import Commit, Table, Transaction
+from mercury.tables import Commit, Table, TableVersion, Transaction
 
 if TYPE_CHECKING:
     from mercury.config import Settings
-
-_HISTORY = 1_000
-"""Commits of the output that are searched for the last run of a partition; without a hit the job runs again."""
 
 Gate = Callable[[Sequence[str] | pa.Table], None]
 """Looks at a result before it is committed, as files or as a table; raises to leave the table as it is."""
@@ -112,17 +109,18 @@ def run(
     began = time.monotonic()
     part = scope or Scope()
     lake = Lake(str(settings.lake))
-    identity = run_identity(job, part.partition, versions(job.inputs, lake), code)
+    made_by: bytes | None = _code(query, part) if code is None else None
+    identity = run_identity(job, part.partition, snapshots(job.inputs, lake), code, made_by)
     uri = lake.table(job.output)
     if not force and (done := last_run(uri, identity)) is not None:
         return RunResult(job.name, part.partition, True, 0, done.version, identity["inputs"])
     inputs = pin(job.inputs, lake, part.inputs)
-    identity = run_identity(job, part.partition, {each.name: each.version for each in inputs}, code)
+    identity = run_identity(job, part.partition, {each.name: each.snapshot for each in inputs}, code, made_by)
     choice = choose(sum(each.bytes for each in inputs), engine or job.engine)
     output = Table.create(uri, query.schema, exist_ok=True)
     with lineage.run(job.name, settings=settings) as told:
         for each in inputs:
-            told.input(each.uri, version=each.version)
+            told.input(each.uri, version=each.snapshot.version)
         commit = _compute_and_commit(
             job, query, inputs, choice, output, part, identity, told.id, gate, size, settings.memory_limit
         )
@@ -140,24 +138,82 @@ def run(
     )
 
 
-def run_identity(job: Job, partition: str, inputs: Mapping[str, int], code: Path | str | None = None) -> dict[str, Any]:
-    """What makes two runs the same: job, partition, code version, input versions. It is part of the provenance."""
+def run_identity(
+    job: Job,
+    partition: str,
+    inputs: Mapping[str, TableVersion],
+    code: Path | str | None = None,
+    query: bytes | None = None,
+) -> dict[str, Any]:
+    """What makes two runs the same, which is part of the provenance.
+
+    It is the job, the partition, the version of the code, and of each input its version and its table's id.
+
+    Parameters
+    ----------
+    code : file whose bytes are part of the version of the code.
+    query : where there is no such file, what the run computes.
+    """
     digest = hashlib.sha256(job.version.encode())
     if code is not None:
         digest.update(Path(code).read_bytes())
-    return {"job": job.name, "partition": partition, "code": digest.hexdigest()[:16], "inputs": dict(inputs)}
+    if query is not None:
+        digest.update(query)
+    return {
+        "job": job.name,
+        "partition": partition,
+        "code": digest.hexdigest()[:16],
+        "inputs": {name: each.version for name, each in inputs.items()},
+        "tables": {name: each.id for name, each in inputs.items()},
+    }
 
 
 def last_run(uri: str, identity: Mapping[str, Any]) -> Commit | None:
-    """The newest commit of this job and partition, if it was made from the same code and inputs; None otherwise."""
+    """The newest commit of this job and partition, if the partition holds what it wrote, made from the same code and
+    inputs; None otherwise."""
     if not Table.exists(uri):
         return None
-    for commit in Table.open(uri).history(_HISTORY):
+    commit = newest_run(Table.open(uri).history(), str(identity["job"]), str(identity["partition"]))
+    if commit is None:
+        return None
+    made = commit.provenance
+    same = canonical_json({name: made.get(name) for name in identity}) == canonical_json(dict(identity))
+    return commit if same else None
+
+
+def newest_run(history: Sequence[Commit], job: str, partition: str) -> Commit | None:
+    """The newest commit of a partition by its job, unless a later commit may have touched its rows.
+
+    A later one leaves them as they are if it only moved rows between files or changed no rows at all, or if it is the
+    same job's for another named partition. Anybody else's, and a run over the whole table, may have changed them.
+
+    Parameters
+    ----------
+    history : commits of the output, newest first.
+    """
+    for commit in history:
         made = commit.provenance
-        if made.get("job") == identity["job"] and made.get("partition") == identity["partition"]:
-            same = canonical_json({name: made.get(name) for name in identity}) == canonical_json(dict(identity))
-            return commit if same else None
+        if commit.operation in _ROWS_STAY and "job" not in made:
+            continue
+        if made.get("job") != job:
+            return None
+        if made.get("partition") == partition:
+            return commit
+        if "all" in (partition, made.get("partition")):
+            return None
     return None
+
+
+_ROWS_STAY = frozenset(
+    {"OPTIMIZE", "VACUUM START", "VACUUM END", "SET TBLPROPERTIES", "CREATE TABLE", "ADD COLUMN", "FSCK"}
+)
+"""Operations after which a table holds the rows that it held before."""
+
+
+def _code(query: Query, scope: Scope) -> bytes:
+    """What a run computes, as bytes."""
+    inputs = sorted(scope.inputs.items())
+    return repr((query.duckdb, query.spark, str(query.schema), scope.where, inputs)).encode()
 
 
 def _compute_and_commit(

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from mercury.definitions.base import Named, canonical_json, decode, set_field, shown
 from mercury.definitions.features import BatchTable, FeatureView
+from mercury.definitions.privacy import PrivacyPolicy
 from mercury.definitions.streams import Stream, Window
 from mercury.definitions.values import FrozenMapping
 from mercury.errors import DefinitionError, NotFoundError, did_you_mean
@@ -65,6 +66,7 @@ class Project(Named):
         set_field(self, "definitions", tuple(found[address] for address in sorted(found)))
         self._check_panes()
         self._check_jobs()
+        self._check_policies()
 
     @property
     def contracts(self) -> Mapping[str, str]:
@@ -148,6 +150,12 @@ class Project(Named):
 
     def _check_jobs(self) -> None:
         jobs = {job.name: job for job in self.of(Job)}
+        writers: dict[str, Job] = {}
+        for job in jobs.values():
+            other = writers.setdefault(job.output, job)
+            if other is not job:
+                what = f"output={job.output!r} is written by {other.address} too: each would replace the other's rows"
+                raise job.fail(what, "Give each job a table of its own", "output")
         for table in self.of(BatchTable):
             if table.job is None:
                 continue
@@ -157,6 +165,19 @@ class Project(Named):
             if jobs[table.job].output != table.name:
                 what = f"job={table.job!r} writes the table {jobs[table.job].output!r}, not {table.name!r}"
                 raise table.fail(what, "Give the job's output the name of the table", "job")
+
+    def _check_policies(self) -> None:
+        """One dataset has one unit and one budget: with two, the loosest would be what holds."""
+        first: dict[str, PrivacyPolicy] = {}
+        for policy in self.of(PrivacyPolicy):
+            assert policy.source is not None
+            other = first.setdefault(policy.source.address, policy)
+            for name in ("unit", "budget"):
+                if getattr(policy, name) != getattr(other, name):
+                    what = (
+                        f"{name}={getattr(policy, name)!r} is not that of {other.address}, which guards the same source"
+                    )
+                    raise policy.fail(what, f"Give all policies of {policy.source.address} one {name}", name)
 
 
 _MAPPINGS_OF_FORMAT_1 = ("schema", "features", "aggregates", "params")

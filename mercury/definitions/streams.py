@@ -76,7 +76,7 @@ class Stream(Named):
     lateness: Duration = "0s"
     contract: str | None = None
     idle_timeout: Duration = "30s"
-    future_limit: Duration = "1d"
+    future_limit: Duration = "10m"
     dedup: Duration | None = None
     heartbeat: Sql | None = None
     contract_sha256: str | None = None

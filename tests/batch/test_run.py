@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
+import shutil
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +96,79 @@ def test_changed_code_and_force_run_again(settings: Settings, sales: Table, tmp_
     code.write_text("one")
     assert not run(JOB, TOTALS, settings, code=code).skipped
     assert len(totals(settings)) == 4
+
+
+def test_an_input_that_was_made_anew_is_another_input(settings: Settings, sales: Table) -> None:
+    first = run(JOB, TOTALS, settings)
+    version = sales.version
+    shutil.rmtree(sales.uri)
+    anew = Table.create(sales.uri, SALES)
+    anew.append(pa.table([["z"], [9], [1.0]], schema=SALES))
+    assert anew.version == version
+
+    assert [entry.current for entry in entries(JOB, Lake(settings.lake))] == [False]
+    second = run(JOB, TOTALS, settings)
+    assert (second.skipped, second.inputs) == (False, first.inputs)
+    assert totals(settings) == [("z", 9, 1.0)]
+
+
+def test_a_changed_query_or_scope_runs_again_without_code(settings: Settings, sales: Table) -> None:
+    assert not run(JOB, TOTALS, settings).skipped
+    other = Query(TOTALS.schema, duckdb="SELECT shop, day, max(amount) AS total FROM sales GROUP BY ALL")
+    assert not run(JOB, other, settings).skipped
+    assert run(JOB, other, settings).skipped
+    part = Scope("all", inputs={"sales": "day = 1"})
+    assert not run(JOB, other, settings, scope=part).skipped
+    assert run(JOB, other, settings, scope=part).skipped
+
+
+@pytest.mark.parametrize("change", ["emptied", "appended", "another job", "the whole table"])
+def test_what_somebody_else_did_to_the_output_is_made_good(settings: Settings, sales: Table, change: str) -> None:
+    for number in (1, 2):
+        run(JOB, TOTALS, settings, scope=day(number))
+    expected = totals(settings)
+    output = Table.open(Lake(settings.lake).table("totals"))
+    if change == "emptied":
+        output.overwrite(output.read().slice(0, 0))
+    elif change == "appended":
+        output.append(output.read().slice(0, 1))
+    elif change == "another job":
+        run(Job("other", script="x.py", inputs=["sales"], output="totals"), TOTALS, settings, scope=day(1))
+    else:
+        run(JOB, Query(TOTALS.schema, duckdb="SELECT shop, day, -amount AS total FROM sales"), settings)
+
+    assert not any(entry.current for entry in entries(JOB, Lake(settings.lake)) if entry.partition != "all")
+    assert [run(JOB, TOTALS, settings, scope=day(number)).skipped for number in (1, 2)] == [False, False]
+    assert totals(settings) == expected
+
+
+def test_upkeep_of_the_output_changes_nothing(settings: Settings, sales: Table) -> None:
+    for number in (1, 2):
+        run(JOB, TOTALS, settings, scope=day(number))
+    output = Table.open(Lake(settings.lake).table("totals"))
+    output.compact()
+    output.vacuum("0s")
+    assert [run(JOB, TOTALS, settings, scope=day(number)).skipped for number in (1, 2)] == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("type_", "values"),
+    [
+        (pa.timestamp("us", tz="UTC"), [dt.datetime(2013, 1, 1, 5, tzinfo=dt.UTC), None]),
+        (pa.float64(), [1.5, -0.1]),
+        (pa.decimal128(10, 2), [Decimal("1.50"), None]),
+    ],
+)
+def test_inputs_partitioned_by_any_type_are_read(settings: Settings, type_: pa.DataType, values: list[Any]) -> None:
+    schema = pa.schema([("k", type_), ("n", pa.int64())])
+    table = Table.create(Lake(settings.lake).table("sales"), schema, partition_by=["k"])
+    table.append(pa.table({"k": pa.array(values, type_), "n": [1, 2]}))
+    output = pa.schema([("k", type_), ("n", pa.int64())])
+
+    run(JOB, Query(output, duckdb="SELECT k, n * 2 AS n FROM sales"), settings)
+
+    rows = Table.open(Lake(settings.lake).table("totals")).read().sort_by("n")
+    assert rows.to_pydict() == {"k": values, "n": [2, 4]}
 
 
 def test_the_commit_says_what_it_was_made_from(settings: Settings, sales: Table) -> None:

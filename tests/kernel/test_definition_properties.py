@@ -242,6 +242,7 @@ CHANGES: dict[str, tuple[d.Definition, dict[str, object]]] = {
             "budget": d.Budget(2.0),
             "analyst_budget": d.Budget(0.5),
             "epsilon": 0.2,
+            "least_epsilon": 0.01,
             "max_groups": 2,
             "max_rows": 2,
             "bounds": {"dep_delay": d.Bounds(0, 61)},
