@@ -204,6 +204,9 @@ class _Run:
         apart = contradictions(told, entity_keys(model))
         if apart:
             notes.append(f"{apart:,} events have labels that came at one time and contradict each other: 1 counts.")
+        unscored = int(np.sum(~np.isfinite(predictions[SCORE].to_numpy())))
+        if unscored:
+            notes.append(f"{unscored:,} predictions have no finite score: quality is of the others.")
         try:
             skew = _skew(model, settings, predictions)
         except MercuryError as error:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from scipy import stats
 from scipy.spatial import distance
 
-from mercury.errors import SpecMismatchError
+from mercury.errors import SpecMismatchError, UsageError
 from mercury.observability import STATISTICS, DriftReport, compare, learn, profile, reference_profile
 from mercury.observability.statistics import CONFIDENCE, Pair
 from mercury.observability.statistics.psi import PSEUDO_COUNT
@@ -223,3 +223,23 @@ def test_a_report_is_json_without_what_is_not_known() -> None:
     assert [entry["column"] for entry in document["columns"]] == ["x", "s"]
     assert document["columns"][1]["statistics"]["ks"] == {}
     assert document["columns"][0]["statistics"]["missing"]["value"] == 0.0
+
+
+@pytest.mark.parametrize("tolerance", [0, 1, 0.0, np.float32(0.5), {"x": 0}])
+def test_a_whole_number_is_a_tolerance(tolerance: object) -> None:
+    same = report_of([1.0] * 500, [1.0] * 500, tolerance).columns["x"]  # type: ignore[arg-type]
+
+    assert same.verdict == "no"
+    expected = tolerance["x"] if isinstance(tolerance, dict) else tolerance
+    assert same.tolerance == expected
+
+
+@pytest.mark.parametrize("tolerance", [math.nan, -0.1, 1.1, math.inf, True, "0.1", {"x": math.nan}])
+def test_a_tolerance_that_no_share_can_have_is_refused(tolerance: object) -> None:
+    with pytest.raises(UsageError, match="is not between 0 and 1"):
+        report_of([1.0] * 500, [1.0] * 500, tolerance)  # type: ignore[arg-type]
+
+
+def test_a_tolerance_of_a_column_that_is_not_there_is_refused() -> None:
+    with pytest.raises(UsageError, match="a tolerance is given for 'y', which is no column"):
+        report_of([1.0] * 500, [1.0] * 500, {"y": 0.1})  # type: ignore[arg-type]
