@@ -26,8 +26,8 @@ def predictors(project: Project, settings: Settings, recorder: Recorder | None =
     """
     from mercury.definitions import Model
     from mercury.features import FeatureStore
+    from mercury.models.capture import capture_of
     from mercury.models.registry import ModelRegistry
-    from mercury.observability.capture import capture_of
 
     watched = _watched(project)
     reader = FeatureStore.of(settings).reader()
@@ -60,7 +60,7 @@ def require_champions(project: Project, settings: Settings) -> dict[str, str]:
 
 def capture_recorder(project: Project) -> Recorder | None:
     """What a replica tells about captured predictions; None when no monitor of the project watches a model."""
-    from mercury.observability.capture import CAPTURE_METRICS
+    from mercury.models.capture import CAPTURE_METRICS
     from mercury.runtime.metrics import shared_metrics
 
     return shared_metrics(CAPTURE_METRICS) if _watched(project) else None
