@@ -10,6 +10,7 @@ import numpy as np
 
 from mercury.errors import SpecMismatchError, UsageError, did_you_mean
 from mercury.observability.profiles import Profile
+from mercury.observability.reference import Categories
 from mercury.observability.statistics import STATISTICS, Pair, Statistic, most_changed
 
 Verdict = Literal["no", "possible", "drift", "empty"]
@@ -110,6 +111,10 @@ def compare_column(pair: Pair, tolerance: float = TOLERANCE) -> ColumnDrift:
             verdict, decided = "drift", by
         elif verdict == "no":
             verdict, decided = "possible", by
+    # Over many categories the distance itself is mostly noise: only what it is at least decides.
+    low = found["total_variation"].low
+    if verdict != "drift" and isinstance(pair.reference.column, Categories) and low is not None and low > tolerance:
+        verdict, decided = "drift", "total_variation"
     return ColumnDrift(name, verdict, decided, found, most_changed(pair), tolerance)
 
 
@@ -131,5 +136,5 @@ def _tolerances(tolerance: float | Mapping[str, float], names: list[str]) -> dic
 
 
 def _excess(drift: ColumnDrift) -> float:
-    distances = [drift.statistics[by].low for by in ("ks", "l_infinity")]
+    distances = [drift.statistics[by].low for by in ("ks", "l_infinity", "total_variation")]
     return max(low - drift.tolerance for low in distances if low is not None)

@@ -64,11 +64,14 @@ def test_divergences_are_scipys_on_the_groups(name: str) -> None:
     pair = pair_of(*SAMPLES[name])
     mine, theirs = pair.grouped
     p, q = pair.shares
-    smooth = [(counts + PSEUDO_COUNT) / (counts + PSEUDO_COUNT).sum() for counts in (mine, theirs)]
+    some = mine + theirs > 0
+    smooth = [(counts[some] + PSEUDO_COUNT) / (counts[some] + PSEUDO_COUNT).sum() for counts in (mine, theirs)]
+    chance = (some.sum() - 1) * (1 / mine.sum() + 1 / theirs.sum())
     chi2 = stats.chi2_contingency(np.stack([mine, theirs])[:, mine + theirs > 0], correction=False)
     found = {name: statistic(pair) for name, statistic in STATISTICS.items()}
 
-    assert found["psi"].value == pytest.approx(stats.entropy(*smooth) + stats.entropy(*smooth[::-1]))
+    index = stats.entropy(*smooth) + stats.entropy(*smooth[::-1])
+    assert found["psi"].value == pytest.approx(max(0.0, index - chance), abs=1e-12)
     assert found["jensen_shannon"].value == pytest.approx(distance.jensenshannon(p, q), abs=1e-12)
     assert found["hellinger"].value == pytest.approx(distance.euclidean(np.sqrt(p), np.sqrt(q)) / math.sqrt(2))
     assert found["total_variation"].value == pytest.approx(distance.cityblock(p, q) / 2)
