@@ -30,10 +30,10 @@ from benchmarks.work import arguments
 from mercury.config import Settings
 from mercury.lake import Lake
 from mercury.models import predictors
+from mercury.models.capture import Capture, capture_of
 from mercury.models.inference import build_app
 from mercury.models.prediction import Prediction
 from mercury.models.registry import ModelRegistry
-from mercury.observability.capture import Capture, capture_of
 from mercury.runtime.loopback import free_ports
 from mercury.runtime.session import LOCAL, ray_session
 from mercury.serving.applications import deployed, replica_on_loopback

@@ -34,7 +34,7 @@ class FeatureLookup(Protocol):
 
 
 class Keeper(Protocol):
-    """Keeps what was answered, off the request path (`mercury.observability.Capture`)."""
+    """Keeps what was answered, off the request path (`mercury.models.capture.Capture`)."""
 
     def record(self, keys: Sequence[Mapping[str, Any]], now: int | None, predictions: Sequence[Prediction]) -> None:
         """Take one request's rows, time and answers, without waiting for anything."""

@@ -3,40 +3,33 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mercury.errors import DataError
-from mercury.models.prediction import FeatureRow, Keeper, Predictor
+from mercury.models.prediction import FeatureRow, Predictor
 
 if TYPE_CHECKING:
     from mercury.config import Settings
     from mercury.definitions import Model, Project
     from mercury.models.registry import ModelVersion
+    from mercury.runtime.metrics import Recorder
 
 _log = logging.getLogger(__name__)
 
 
-def predictors(
-    project: Project,
-    settings: Settings,
-    *,
-    capture: Callable[[Model, ModelVersion], Keeper | None] = lambda model, champion: None,
-) -> dict[str, Predictor]:
-    """A predictor for every model of the project, by name.
-
-    Parameters
-    ----------
-    capture : what the answers of a champion are given to as well; `mercury.serving.predictors` keeps those of models
-        that have a monitor.
+def predictors(project: Project, settings: Settings, recorder: Recorder | None = None) -> dict[str, Predictor]:
+    """A predictor for every model of the project, by name; answers of a model that has a monitor are captured.
 
     Raises `NotFoundError` for a model without a champion, `DataError` for a champion of features that the project's
     service does not give. A champion that learned from other definitions of its features is served with a warning.
     """
     from mercury.definitions import Model
     from mercury.features import FeatureStore
+    from mercury.models.capture import capture_of
     from mercury.models.registry import ModelRegistry
 
+    watched = _watched(project)
     reader = FeatureStore.of(settings).reader()
     registry = ModelRegistry(settings)
     loaded: dict[str, Predictor] = {}
@@ -50,7 +43,8 @@ def predictors(
 
         champion = registry.load(model.name)
         _check_features(champion, model)
-        loaded[model.name] = Predictor(champion, lookup, _key_types(model), capture=capture(model, champion))
+        capture = capture_of(model, champion, settings, recorder) if model.name in watched else None
+        loaded[model.name] = Predictor(champion, lookup, _key_types(model), capture=capture)
     return loaded
 
 
@@ -62,6 +56,21 @@ def require_champions(project: Project, settings: Settings) -> dict[str, str]:
     models = [model.name for model in project.of(Model)]
     registry = ModelRegistry(settings) if models else None
     return {name: registry.version(name) for name in models} if registry else {}
+
+
+def capture_recorder(project: Project) -> Recorder | None:
+    """What a replica tells about captured predictions; None when no monitor of the project watches a model."""
+    from mercury.models.capture import CAPTURE_METRICS
+    from mercury.runtime.metrics import shared_metrics
+
+    return shared_metrics(CAPTURE_METRICS) if _watched(project) else None
+
+
+def _watched(project: Project) -> set[str]:
+    """Names of the models that a monitor of the project watches."""
+    from mercury.definitions import Monitor
+
+    return {monitor.model.name for monitor in project.of(Monitor) if monitor.model is not None}
 
 
 def _key_types(model: Model) -> dict[str, str]:

@@ -9,7 +9,7 @@
 Everything but `Capture` and `run_monitor` is pure and needs neither Ray nor a project.
 """
 
-from mercury.observability.capture import Capture
+from mercury.models.capture import Capture
 from mercury.observability.drift import ColumnDrift, DriftReport, compare
 from mercury.observability.monitor import last_report, run_monitor
 from mercury.observability.parquet import ParquetColumns

@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from mercury.errors import SpecMismatchError
+import numpy as np
+
+from mercury.errors import SpecMismatchError, UsageError, did_you_mean
 from mercury.observability.profiles import Profile
+from mercury.observability.reference import Categories
 from mercury.observability.statistics import STATISTICS, Pair, Statistic, most_changed
 
 Verdict = Literal["no", "possible", "drift", "empty"]
@@ -75,7 +78,8 @@ def compare(
 ) -> DriftReport:
     """Compare profiles of one reference; one ``tolerance`` for all columns or one for each.
 
-    Raises `SpecMismatchError` when the profiles are of two references.
+    Raises `SpecMismatchError` when the profiles are of two references, `UsageError` for a tolerance that is not between
+    0 and 1 or is of a column that the reference does not have.
     """
     reference = reference_profile.reference
     if current_profile.reference.hash != reference.hash:
@@ -83,11 +87,11 @@ def compare(
             f"profiles of the references {reference.hash} and {current_profile.reference.hash} do not compare",
             fix="Count both on one reference",
         )
+    allowed = _tolerances(tolerance, reference.names)
     columns = {}
     for name in reference.names:
         pair = Pair.of(reference_profile[name], current_profile[name], reference.atom_share)
-        allowed = tolerance if isinstance(tolerance, float) else tolerance.get(name, TOLERANCE)
-        columns[name] = compare_column(pair, allowed)
+        columns[name] = compare_column(pair, allowed[name])
     return DriftReport(columns, reference_profile.rows, current_profile.rows)
 
 
@@ -107,9 +111,30 @@ def compare_column(pair: Pair, tolerance: float = TOLERANCE) -> ColumnDrift:
             verdict, decided = "drift", by
         elif verdict == "no":
             verdict, decided = "possible", by
+    # Over many categories the distance itself is mostly noise: only what it is at least decides.
+    low = found["total_variation"].low
+    if verdict != "drift" and isinstance(pair.reference.column, Categories) and low is not None and low > tolerance:
+        verdict, decided = "drift", "total_variation"
     return ColumnDrift(name, verdict, decided, found, most_changed(pair), tolerance)
 
 
+def _tolerances(tolerance: float | Mapping[str, float], names: list[str]) -> dict[str, float]:
+    """The tolerance of each column, checked."""
+    given = tolerance if isinstance(tolerance, Mapping) else dict.fromkeys(names, tolerance)
+    for name, value in given.items():
+        if name not in names:
+            raise UsageError(f"a tolerance is given for {name!r}, which is no column", fix=did_you_mean(name, names))
+        # Not a number compares as false with everything, and would let every change pass.
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, (int, float, np.integer, np.floating))
+            or not 0 <= value <= 1
+        ):
+            what = f"tolerance={value!r} of {name!r} is not between 0 and 1"
+            raise UsageError(what, fix="Give the change of a share that is let pass, as 0.1; 0 lets none pass")
+    return {name: float(given.get(name, TOLERANCE)) for name in names}
+
+
 def _excess(drift: ColumnDrift) -> float:
-    distances = [drift.statistics[by].low for by in ("ks", "l_infinity")]
+    distances = [drift.statistics[by].low for by in ("ks", "l_infinity", "total_variation")]
     return max(low - drift.tolerance for low in distances if low is not None)

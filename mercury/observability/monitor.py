@@ -17,13 +17,13 @@ from mercury.config import Settings
 from mercury.definitions import Model, Monitor, Project
 from mercury.errors import MercuryError, NotFoundError, TableNotFoundError
 from mercury.lake import Lake
+from mercury.models.capture import EVENT_TIME, SCORE
 from mercury.observability import sources
 from mercury.observability.alarms.e_bh import e_bh
 from mercury.observability.alarms.e_detector import EDetector
 from mercury.observability.alarms.evidence import log_e_value
 from mercury.observability.alarms.seasonality import Season
 from mercury.observability.alarms.windows import Windows
-from mercury.observability.capture import EVENT_TIME, SCORE
 from mercury.observability.drift import compare_column
 from mercury.observability.performance import (
     Calibration,
@@ -204,6 +204,9 @@ class _Run:
         apart = contradictions(told, entity_keys(model))
         if apart:
             notes.append(f"{apart:,} events have labels that came at one time and contradict each other: 1 counts.")
+        unscored = int(np.sum(~np.isfinite(predictions[SCORE].to_numpy())))
+        if unscored:
+            notes.append(f"{unscored:,} predictions have no finite score: quality is of the others.")
         try:
             skew = _skew(model, settings, predictions)
         except MercuryError as error:

@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from mercury.observability.reference import Column, Numbers
+from mercury.observability.reference import REPEATED, Column, Numbers
 
 GROUPS = 10
 """Groups of equal share of the reference. On finer ones a divergence mostly measures its own noise, which grows with
@@ -37,13 +37,13 @@ class Partition:
         return _by_part(self.of, len(self.names))
 
 
-def groups(column: Column, counts: np.ndarray, atom_share: float) -> Partition:
+def groups(column: Column, counts: np.ndarray) -> Partition:
     """Ten groups of about equal share of the reference's values, and the missing and the infinite ones apart.
 
-    Categories with less than ``atom_share`` are one group, unseen ones another.
+    Every category is a group of its own, and so are the unseen.
     """
     if not isinstance(column, Numbers):
-        return cells(column, counts, atom_share)
+        return _labelled(column, np.arange(column.slots))
     return _labelled(column, _deciles(counts, np.ones(column.slots, bool)))
 
 
@@ -59,7 +59,7 @@ def cells(column: Column, counts: np.ndarray, atom_share: float) -> Partition:
         numbers[column.atom_slots] = GROUPS + np.arange(len(column.atoms))
         return _labelled(column, numbers)
     total = max(int(counts.sum()), 1)
-    frequent = np.flatnonzero(counts[: column.unseen] >= atom_share * total)
+    frequent = np.flatnonzero(counts[: column.unseen] >= max(atom_share * total, REPEATED))
     numbers = np.zeros(column.slots, np.int64)
     numbers[frequent] = 1 + np.arange(len(frequent))
     numbers[column.unseen], numbers[column.missing] = column.slots + 1, column.slots + 2

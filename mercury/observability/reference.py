@@ -38,6 +38,9 @@ reference, which bounds the error of the Kolmogorov-Smirnov distance."""
 TAILS = (10**-3.5, 10**-4.0, 10**-4.5, 10**-5.0, 10**-5.5, 10**-6.0)
 """Further quantiles at both ends, where the reference has rows enough to know them."""
 
+REPEATED = 2
+"""Rows that a frequent value has at least: of a value that came once nothing says that it comes again."""
+
 MOST_CATEGORIES = 10_000
 """Categories that are told apart, the most frequent ones; the rest of a wider column counts as unseen."""
 
@@ -291,7 +294,7 @@ def cut(name: str, values: pa.ChunkedArray, atom_share: float) -> Column:
     # A value alone is cut off above as well. The greatest double has none above it.
     above = np.nextafter(frequent[frequent < np.finfo(np.float64).max], np.inf)
     edges = np.unique(np.r_[runs.at(places), frequent, above])
-    atoms = runs.values[shares >= atom_share]
+    atoms = runs.values[(shares >= atom_share) & (runs.counts >= REPEATED)]
     return Numbers(name, tuple(edges.tolist()), tuple(atoms.tolist()))
 
 

@@ -14,7 +14,7 @@ from mercury.config import Settings
 from mercury.definitions import Model, Monitor, Stream
 from mercury.errors import DataError, NotFoundError, TableNotFoundError
 from mercury.lake import Lake
-from mercury.observability.capture import EVENT_TIME, ID, MODEL_VERSION, SCORE, key_types, predictions_schema
+from mercury.models.capture import EVENT_TIME, ID, MODEL_VERSION, SCORE, key_types, predictions_schema
 from mercury.observability.performance.labels import KNOWN_AT, LABEL
 
 if TYPE_CHECKING:

@@ -21,8 +21,8 @@ def app(args: Mapping[str, str]) -> Application:
 
 def _build(settings: Settings) -> FastAPI:
     from mercury.models.inference import build_app
+    from mercury.models.serving import capture_recorder, predictors
     from mercury.projects import load_project
-    from mercury.serving.predictors import capture_recorder, predictors
 
     project = load_project(settings.project)
     return build_app(predictors(project, settings, capture_recorder(project)))

@@ -22,12 +22,12 @@ from mercury.errors import NotFoundError, TableNotFoundError, UsageError
 from mercury.features import FeatureStore, materialize
 from mercury.lake import Lake
 from mercury.models import fit
+from mercury.models.serving import predictors
 from mercury.observability import MonitorReport, last_report, run_monitor, sources
 from mercury.observability.publishing import MONITOR_METRICS, publish
 from mercury.observability.report import page
 from mercury.projects import load_project
 from mercury.runtime.metrics import Metrics
-from mercury.serving.predictors import predictors
 from mercury.tables import Table
 from mercury.time import DAY, HOUR, parse_instant
 

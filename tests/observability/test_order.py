@@ -54,4 +54,4 @@ def plain_cut(values: np.ndarray, atom_share: float = 0.01) -> tuple[np.ndarray,
     quantiles = np.quantile(finite, np.unique(levels), method="inverted_cdf")
     frequent = distinct[counts / count >= 1 / QUANTILES]
     above = np.nextafter(frequent[frequent < np.finfo(float).max], np.inf)
-    return np.unique(np.r_[quantiles, frequent, above]), distinct[counts / count >= atom_share]
+    return np.unique(np.r_[quantiles, frequent, above]), distinct[(counts / count >= atom_share) & (counts > 1)]

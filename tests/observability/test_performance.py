@@ -214,3 +214,35 @@ def test_the_maturity_curve_is_kaplan_and_meiers() -> None:
     np.testing.assert_allclose(found.at(at), theirs.evaluate(at), atol=1e-9)
     assert found.at(np.array([-1]))[0] == 0.0
     assert maturity(asked, np.full(800, -1), now=now, horizon=DAY).at(at).max() == 0.0
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+def test_a_score_that_is_no_number_leaves_the_figures_of_the_others(wrong: float) -> None:
+    random = np.random.default_rng(SEED)
+    scores = random.random(900)
+    labels = (random.random(900) < scores).astype(float)
+    broken = np.r_[scores, wrong]
+
+    assert realised(np.r_[labels, 1.0], broken) == realised(labels, scores)
+    assert calibrate(np.r_[labels, 1.0], broken) == calibrate(labels, scores)
+    kept = Calibration(None, 0.0, 0.0)
+    assert estimate(broken, kept) == estimate(scores, kept)
+    assert set(estimate(np.array([wrong]), kept).values()) == {None}
+
+
+def test_labels_join_keys_that_are_equal_whatever_zero_nan_or_width_they_are_written_with() -> None:
+    at = pa.array([0, 0, 0]).cast(AT)
+    asked = pa.table({"prediction_id": ["a", "b", "c"], "k": pa.array([0.0, float("nan"), 2.5]), "event_time": at})
+    told = pa.table(
+        {
+            "k": pa.array([-0.0, -float("nan"), 2.5], pa.float32()),
+            "event_time": at,
+            "label": [1.0, 0.0, 1.0],
+            "known_at": at,
+        }
+    )
+
+    assert join_labels(asked, told, ["k"], horizon=DAY)["label"].to_pylist() == [1.0, 0.0, 1.0]
+    twice = pa.concat_tables([told, told.set_column(0, "k", pa.array([0.0, 1.0, 1.0], pa.float32()))])
+    twice = twice.set_column(2, "label", pa.array([1.0, 0.0, 1.0, 0.0, 0.0, 0.0]))
+    assert contradictions(twice, ["k"]) == 1

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from scipy import stats
 from scipy.spatial import distance
 
-from mercury.errors import SpecMismatchError
+from mercury.errors import SpecMismatchError, UsageError
 from mercury.observability import STATISTICS, DriftReport, compare, learn, profile, reference_profile
 from mercury.observability.statistics import CONFIDENCE, Pair
 from mercury.observability.statistics.psi import PSEUDO_COUNT
@@ -64,11 +64,14 @@ def test_divergences_are_scipys_on_the_groups(name: str) -> None:
     pair = pair_of(*SAMPLES[name])
     mine, theirs = pair.grouped
     p, q = pair.shares
-    smooth = [(counts + PSEUDO_COUNT) / (counts + PSEUDO_COUNT).sum() for counts in (mine, theirs)]
+    some = mine + theirs > 0
+    smooth = [(counts[some] + PSEUDO_COUNT) / (counts[some] + PSEUDO_COUNT).sum() for counts in (mine, theirs)]
+    chance = (some.sum() - 1) * (1 / mine.sum() + 1 / theirs.sum())
     chi2 = stats.chi2_contingency(np.stack([mine, theirs])[:, mine + theirs > 0], correction=False)
     found = {name: statistic(pair) for name, statistic in STATISTICS.items()}
 
-    assert found["psi"].value == pytest.approx(stats.entropy(*smooth) + stats.entropy(*smooth[::-1]))
+    index = stats.entropy(*smooth) + stats.entropy(*smooth[::-1])
+    assert found["psi"].value == pytest.approx(max(0.0, index - chance), abs=1e-12)
     assert found["jensen_shannon"].value == pytest.approx(distance.jensenshannon(p, q), abs=1e-12)
     assert found["hellinger"].value == pytest.approx(distance.euclidean(np.sqrt(p), np.sqrt(q)) / math.sqrt(2))
     assert found["total_variation"].value == pytest.approx(distance.cityblock(p, q) / 2)
@@ -223,3 +226,23 @@ def test_a_report_is_json_without_what_is_not_known() -> None:
     assert [entry["column"] for entry in document["columns"]] == ["x", "s"]
     assert document["columns"][1]["statistics"]["ks"] == {}
     assert document["columns"][0]["statistics"]["missing"]["value"] == 0.0
+
+
+@pytest.mark.parametrize("tolerance", [0, 1, 0.0, np.float32(0.5), {"x": 0}])
+def test_a_whole_number_is_a_tolerance(tolerance: object) -> None:
+    same = report_of([1.0] * 500, [1.0] * 500, tolerance).columns["x"]  # type: ignore[arg-type]
+
+    assert same.verdict == "no"
+    expected = tolerance["x"] if isinstance(tolerance, dict) else tolerance
+    assert same.tolerance == expected
+
+
+@pytest.mark.parametrize("tolerance", [math.nan, -0.1, 1.1, math.inf, True, "0.1", {"x": math.nan}])
+def test_a_tolerance_that_no_share_can_have_is_refused(tolerance: object) -> None:
+    with pytest.raises(UsageError, match="is not between 0 and 1"):
+        report_of([1.0] * 500, [1.0] * 500, tolerance)  # type: ignore[arg-type]
+
+
+def test_a_tolerance_of_a_column_that_is_not_there_is_refused() -> None:
+    with pytest.raises(UsageError, match="a tolerance is given for 'y', which is no column"):
+        report_of([1.0] * 500, [1.0] * 500, {"y": 0.1})  # type: ignore[arg-type]

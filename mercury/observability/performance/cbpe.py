@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from mercury.observability.performance.realised import THRESHOLD, f1, weighted_auc
+from mercury.observability.performance.realised import THRESHOLD, f1, usable, weighted_auc
 
 FOLDS = 3
 BINS = 10
@@ -47,6 +47,7 @@ def calibrate(labels: np.ndarray, scores: np.ndarray) -> Calibration:
     Source: Zadrozny and Elkan, "Transforming classifier scores into accurate multiclass probability estimates", KDD
     2002. The error is compared over three interleaved folds.
     """
+    labels, scores = usable(labels, scores)
     if len(labels) < FOLDS * BINS or labels.min() == labels.max():
         return Calibration(None, float("nan"), float("nan"))
     fold = np.arange(len(labels)) % FOLDS
@@ -73,7 +74,9 @@ def estimate(scores: np.ndarray, calibration: Calibration, threshold: float = TH
 
     ``auc_low``, ``auc_high``, ``accuracy_low`` and ``accuracy_high`` are the 95 % band in which the realised figure of
     so many rows falls if the estimate is right (normal; for the AUC by Hanley and McNeil, Radiology 143(1), 1982).
+    Scores that are not finite are left out.
     """
+    (scores,) = usable(scores)
     if not len(scores):
         return dict.fromkeys(("auc", "accuracy", "f1", "brier", "positive_share"))
     probability = calibration(scores)

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mercury.equality import comparable, normalized
 from mercury.errors import SchemaError, did_you_mean
 
 PREDICTION_ID, EVENT_TIME, KNOWN_AT, LABEL = "prediction_id", "event_time", "known_at", "label"
@@ -65,6 +66,9 @@ def join_labels(predictions: pa.Table, labels: pa.Table, keys: Sequence[str], *,
 
 def contradictions(labels: pa.Table, keys: Sequence[str]) -> int:
     """Events that have several labels which came at the same time and are not the same."""
+    # Arrow tells -0.0 from 0.0 in groups.
+    for name in keys:
+        labels = labels.set_column(labels.column_names.index(name), name, normalized(labels[name]))
     found = labels.group_by([*keys, EVENT_TIME, KNOWN_AT]).aggregate([(LABEL, "count_distinct")])
     return int(pc.sum(pc.greater(found[f"{LABEL}_count_distinct"], 1)).as_py() or 0)
 
@@ -114,11 +118,11 @@ def _codes(predictions: pa.Table, labels: pa.Table, keys: Sequence[str]) -> tupl
     rows = predictions.num_rows + labels.num_rows
     codes, null = np.zeros(rows, np.int64), np.zeros(rows, bool)
     for name in keys:
-        kind = predictions[name].type
-        both = pa.chunked_array([*predictions[name].chunks, *labels[name].cast(kind).chunks], kind)
-        encoded = both.combine_chunks().dictionary_encode()
+        sides = ("the predictions", "the labels")
+        both = pa.concat_arrays(comparable(predictions[name], labels[name], name=name, sides=sides))
+        encoded = both.dictionary_encode()
         indices = encoded.indices.fill_null(0).to_numpy()
-        null |= both.is_null().to_numpy()
+        null |= both.is_null().to_numpy(zero_copy_only=False)
         codes = np.unique(codes * (len(encoded.dictionary) + 1) + indices, return_inverse=True)[1]
     mine, theirs = codes[: predictions.num_rows].copy(), codes[predictions.num_rows :].copy()
     top = int(codes.max(initial=0)) + 1

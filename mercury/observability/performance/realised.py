@@ -11,11 +11,13 @@ THRESHOLD = 0.5
 def realised(labels: np.ndarray, scores: np.ndarray, threshold: float = THRESHOLD) -> dict[str, float | None]:
     """``auc``, ``accuracy``, ``f1``, ``brier`` and ``positive_share`` of float64 labels (0 or 1) and probabilities.
 
-    None where a figure has no value: all without rows, the AUC when all labels are equal.
+    None where a figure has no value: all without rows, the AUC when all labels are equal. Rows whose label or score is
+    not finite are left out.
 
     >>> realised(np.array([0.0, 1.0, 1.0]), np.array([0.2, 0.4, 0.9]))["auc"]
     1.0
     """
+    labels, scores = usable(labels, scores)
     if not len(labels):
         return dict.fromkeys(("auc", "accuracy", "f1", "brier", "positive_share"))
     yes = scores >= threshold
@@ -26,6 +28,12 @@ def realised(labels: np.ndarray, scores: np.ndarray, threshold: float = THRESHOL
         "brier": float(np.mean((scores - labels) ** 2)),
         "positive_share": float(labels.mean()),
     }
+
+
+def usable(*columns: np.ndarray) -> tuple[np.ndarray, ...]:
+    """The rows in which all columns are finite: one score that is not a number would make every figure one."""
+    kept = np.logical_and.reduce([np.isfinite(column) for column in columns])
+    return columns if kept.all() else tuple(column[kept] for column in columns)
 
 
 def weighted_auc(scores: np.ndarray, positive: np.ndarray, negative: np.ndarray) -> float | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mercury.observability.capture import CAPTURE_METRICS
+from mercury.models.capture import CAPTURE_METRICS
 from mercury.observability.results import MonitorReport, WindowReport
 from mercury.runtime.metrics import Metric, Recorder, Update
 from mercury.time import SECOND

@@ -10,6 +10,7 @@ import numpy as np
 
 from mercury.observability.partition import Partition, cells, groups
 from mercury.observability.profiles import ColumnProfile
+from mercury.observability.reference import Categories
 
 CONFIDENCE = 0.95
 """Of every interval, for each statistic by itself."""
@@ -56,7 +57,7 @@ class Pair:
     def of(cls, reference: ColumnProfile, current: ColumnProfile, atom_share: float) -> Pair:
         """The pair with its divisions."""
         column, counts = reference.column, reference.counts
-        return cls(reference, current, groups(column, counts, atom_share), cells(column, counts, atom_share))
+        return cls(reference, current, groups(column, counts), cells(column, counts, atom_share))
 
     @property
     def empty(self) -> bool:
@@ -79,3 +80,27 @@ class Pair:
         """Shares by cell."""
         mine, theirs = self.cells.add_up(self.reference.counts), self.cells.add_up(self.current.counts)
         return mine / mine.sum(), theirs / theirs.sum()
+
+    @cached_property
+    def cell_changes(self) -> np.ndarray:
+        """By how much each cell's share has changed, from what the reference's law leads to expect of other rows.
+
+        Which categories are known was decided by the reference's own rows, so other rows of the same law have more
+        that are not: as many as the reference has rows whose category would not be known without them (Good, "The
+        population frequencies of species", Biometrika 40, 1953). A share between that and the reference's own is none.
+        """
+        p, q = self.cell_shares
+        column = self.reference.column
+        if not isinstance(column, Categories):
+            return np.abs(p - q)
+        counts = self.reference.counts
+        known = counts[: column.unseen]
+        least = 1 if column.complete or not known.any() else int(known[known > 0].min())
+        leaving = np.zeros_like(counts)
+        # Of those with one row more than the least, which are cut off by name, all may go.
+        some = (known == least) | ((known == least + 1) & (not column.complete))
+        leaving[: column.unseen][some] = known[some]
+        away = self.cells.add_up(leaving) / counts.sum()
+        come = np.zeros_like(away)
+        come[self.cells.of[column.unseen]] = away.sum()
+        return np.abs(q - np.clip(q, p - away, p + come))

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from mercury.observability.statistics.base import CONFIDENCE, NOTHING, Pair, Statistic
 
 
@@ -17,10 +15,11 @@ def l_infinity(pair: Pair) -> Statistic:
     """Between 0 and 1, over the cells."""
     if pair.empty:
         return NOTHING
-    p, q = pair.cell_shares
-    value = float(np.abs(p - q).max())
+    changes = pair.cell_changes
+    value = float(changes.max())
     noise = sum(
-        math.sqrt(math.log(4 * len(p) / (1 - CONFIDENCE)) / (2 * side.rows)) for side in (pair.reference, pair.current)
+        math.sqrt(math.log(4 * len(changes) / (1 - CONFIDENCE)) / (2 * side.rows))
+        for side in (pair.reference, pair.current)
     )
     return Statistic(value, max(0.0, value - noise), min(1.0, value + noise))
 
@@ -28,5 +27,5 @@ def l_infinity(pair: Pair) -> Statistic:
 def most_changed(pair: Pair) -> tuple[str, float, float]:
     """The cell that changed most, with its share in the reference and now."""
     p, q = pair.cell_shares
-    place = int(np.abs(p - q).argmax())
+    place = int(pair.cell_changes.argmax())
     return pair.cells.names[place], float(p[place]), float(q[place])

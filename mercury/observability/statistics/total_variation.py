@@ -14,7 +14,7 @@ from mercury.observability.statistics.base import CONFIDENCE, NOTHING, Pair, Sta
 
 
 def total_variation(pair: Pair) -> Statistic:
-    """Between 0 and 1, over groups of the reference's quantiles."""
+    """Between 0 and 1, over groups of the reference's quantiles, or over its categories."""
     if pair.empty:
         return NOTHING
     p, q = pair.shares

@@ -14,10 +14,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from mercury.errors import UnavailableError, UsageError
+from mercury.models.capture import CAPTURE_METRICS, Capture, predictions_schema
 from mercury.models.inference import build_app
 from mercury.models.prediction import FeatureRow, Prediction
-from mercury.observability import Capture
-from mercury.observability.capture import CAPTURE_METRICS, predictions_schema
 from mercury.runtime.metrics import Metrics, Update
 from mercury.tables import Table
 from tests.models.test_inference import infer, model  # noqa: F401
@@ -146,7 +145,7 @@ def test_rows_that_are_in_the_table_are_not_counted_as_failed_when_it_is_not_com
     def refuse(table: Table) -> None:
         raise UnavailableError("another replica is at it")
 
-    monkeypatch.setattr("mercury.observability.capture.COMPACT_EVERY", 1)
+    monkeypatch.setattr("mercury.models.capture.COMPACT_EVERY", 1)
     monkeypatch.setattr(Table, "compact", refuse)
     capture = opened(tmp_path / "p")
     capture.record(*request(1, rows=3))
