@@ -69,10 +69,11 @@ def check(
     """
     from mercury.config import load_settings
     from mercury.quality import exit_code, load_contract
+    from mercury.quality.csv_source import NULL_TEXTS
     from mercury.quality.lineage import assertions
+    from mercury.quality.opening import open_source
     from mercury.quality.report import render
     from mercury.quality.run import check as run_check
-    from mercury.quality.source import NULL_TEXTS, open_source
     from mercury.runtime import lineage
 
     outputs = _pairs(output, "-o", OUTPUTS)

@@ -17,12 +17,15 @@ What a check means where formats and tools differ:
 * Columns that the contract does not list are allowed, named in the report, and visible to SQL conditions.
 """
 
-from mercury.quality.contract import Contract, ContractColumn, load_contract
+from mercury.quality.contract import Contract, ContractColumn
+from mercury.quality.loading import load_contract
+from mercury.quality.opening import open_source
 from mercury.quality.report import render
 from mercury.quality.results import Report, Result, Verdict, exit_code
-from mercury.quality.rows import RowVerdicts, stream_check
+from mercury.quality.rows import RowVerdicts
 from mercury.quality.run import check
-from mercury.quality.source import Source, open_source
+from mercury.quality.source import Source
+from mercury.quality.streams import stream_check
 
 __all__ = [
     "Contract",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -83,18 +82,3 @@ class Contract:
             for check in self.checks
         )
         return replace(self, checks=checks)
-
-
-def load_contract(path: str | Path, table: str | None = None) -> Contract:
-    """Read an ODCS contract file.
-
-    Parameters
-    ----------
-    table : which table of the contract; may be left out when it has one.
-
-    Raises `NotFoundError` when there is no such file or table, `DefinitionError` with file, line, value and fix for
-    every fault that the file has.
-    """
-    from mercury.quality.formats.odcs import read_contract
-
-    return read_contract(path, table)

@@ -18,6 +18,9 @@ from mercury.quality.source import Range, Source
 
 CSV_SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
 
+NULL_TEXTS = ("", "NA", "NULL", "null")
+"""What means null in a CSV file."""
+
 BLOCK_BYTES = 8 << 20
 
 _TYPES: dict[str, pa.DataType] = {

@@ -5,9 +5,8 @@ The same metrics find the failing rows of a batch, of a stream's epoch and of a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -16,11 +15,6 @@ from mercury.errors import DataError, SchemaError
 from mercury.quality.block import Block, evaluation_error
 from mercury.quality.checks.base import RowCheck
 from mercury.quality.results import Position
-
-if TYPE_CHECKING:
-    from mercury.quality.contract import Contract
-
-StreamCheck = Callable[[pa.Table], tuple[pa.BooleanArray, pa.StringArray]]
 
 
 @dataclass(frozen=True)
@@ -64,22 +58,6 @@ def judge_rows(checks: Sequence[RowCheck], batch: pa.Table | pa.RecordBatch) -> 
         rows.append(found)
         which.append(np.full(len(found), number))
     return RowVerdicts(pa.array(~bad), _failures(checks, rows, which))
-
-
-@dataclass(frozen=True)
-class ContractCheck:
-    """A contract as a callable that can be sent to another process."""
-
-    contract: Contract
-
-    def __call__(self, batch: pa.Table) -> tuple[pa.BooleanArray, pa.StringArray]:
-        verdicts = self.contract.validate(batch)
-        return verdicts.good, verdicts.reasons()
-
-
-def stream_check(contract: Contract) -> StreamCheck:
-    """The contract as the callable that a streaming job takes: batch → (mask of good rows, reason or null per row)."""
-    return ContractCheck(contract)
 
 
 def failing_rows(check: RowCheck, block: Block) -> np.ndarray | None:

@@ -16,9 +16,10 @@ from mercury.quality.checks import Check, Facts, ForeignKey, Measurement, RowChe
 from mercury.quality.contract import Contract
 from mercury.quality.engines.arrow import blocks, scan
 from mercury.quality.metrics.failures import Failures
+from mercury.quality.opening import open_source
 from mercury.quality.plan import Broken, Partial, Plan, missing_columns, plan
 from mercury.quality.results import SAMPLE_ROWS, Report, Result, Verdict
-from mercury.quality.source import ArrowSource, Range, Source, open_source
+from mercury.quality.source import ArrowSource, Range, Source
 
 Engine = Literal["auto", "arrow", "ray"]
 

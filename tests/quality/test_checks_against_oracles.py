@@ -14,8 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from mercury.quality import Report, Result, Verdict, load_contract
+from mercury.quality.opening import open_source
 from mercury.quality.run import check
-from mercury.quality.source import ArrowSource, open_source
+from mercury.quality.source import ArrowSource
 from tests.quality.contracts import contract_of
 from tests.quality.history import history
 

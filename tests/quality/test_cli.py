@@ -17,8 +17,9 @@ from click.testing import CliRunner, Result
 from mercury.cli import LazyGroup, cli, main
 from mercury.errors import MercuryError
 from mercury.quality import load_contract
+from mercury.quality.opening import open_source
 from mercury.quality.run import check
-from mercury.quality.source import Range, open_source
+from mercury.quality.source import Range
 from tests.quality.contracts import contract_text
 from tests.quality.history import history
 

@@ -17,7 +17,8 @@ from mercury.quality.block import Block
 from mercury.quality.engines.arrow import blocks
 from mercury.quality.keys import Uniqueness, uniqueness
 from mercury.quality.metrics import KeyCounts
-from mercury.quality.source import ArrowSource, open_source
+from mercury.quality.opening import open_source
+from mercury.quality.source import ArrowSource
 
 
 def found(table: pa.Table, keys: Sequence[str], rows: int = 7) -> Uniqueness:

@@ -12,8 +12,9 @@ import pytest
 
 from mercury.errors import DiskFullError, SchemaError
 from mercury.quality import Contract, load_contract
+from mercury.quality.opening import open_source
 from mercury.quality.quarantine import quarantine
-from mercury.quality.source import ArrowSource, open_source
+from mercury.quality.source import ArrowSource
 from tests.quality.contracts import contract_of
 from tests.quality.events import batch, event
 

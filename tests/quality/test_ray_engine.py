@@ -11,9 +11,10 @@ import pytest
 from mercury.quality import load_contract
 from mercury.quality.engines.arrow import scan
 from mercury.quality.engines.ray_tasks import groups, scan_on_ray
+from mercury.quality.opening import open_source
 from mercury.quality.plan import plan
 from mercury.quality.run import check
-from mercury.quality.source import Range, open_source
+from mercury.quality.source import Range
 from tests.quality.history import history
 
 HISTORY = "examples/flights/contracts/flights_history.odcs.yaml"

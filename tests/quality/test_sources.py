@@ -11,8 +11,8 @@ import pytest
 
 from mercury.errors import CorruptDataError, NotFoundError, SchemaError, UsageError
 from mercury.quality import Report, Result, Verdict
+from mercury.quality.opening import open_source
 from mercury.quality.run import as_source, check
-from mercury.quality.source import open_source
 from mercury.tables import Table
 from tests.quality.contracts import contract_of
 
