@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mercury.errors import NotFoundError, UsageError
+from mercury.files.writing import replacing, write_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -96,7 +97,8 @@ def training_set(
         with ray_session(settings) if engine == "ray" else contextlib.nullcontext():
             joined = join(store, definition, read_data(labels), event_time=event_time, options=options, engine=engine)
         output.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(joined, output)
+        with replacing(output, inputs=[labels]) as beside:
+            pq.write_table(joined, beside)
         told.output(output, rows=joined.num_rows)
     values = {name: joined.num_rows - joined[name].null_count for view in definition.views for name in view.columns}
     if form == "json":
@@ -160,7 +162,7 @@ def audit(
         )
         told.input(data, rows=training.num_rows, assertions=_assertions(report))
     if output is not None:
-        output.write_text(json.dumps(report.to_dict(), indent=2) + "\n")
+        write_text(output, json.dumps(report.to_dict(), indent=2) + "\n")
     if form == "json":
         click.echo(json.dumps(report.to_dict()))
     else:

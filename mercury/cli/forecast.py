@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mercury.errors import PartialError, UsageError
+from mercury.errors import MercuryError, PartialError, UsageError
+from mercury.files.writing import is_same_file, replacing
 
 if TYPE_CHECKING:
     from mercury.forecasting import Forecast
@@ -68,17 +69,20 @@ def forecast(
     mercury forecast daily.csv --horizon 14 --report forecast.html
     """
     from mercury.forecasting import forecast as run
-    from mercury.forecasting import read_panel
+    from mercury.forecasting import read_panel, write_html, write_png
 
     for option, path, suffixes in (("--output", output, (".csv", ".parquet")), ("--plot", plot, (".png",))):
         if path is not None and path.suffix not in suffixes:
             raise UsageError(
                 f"{str(path)!r} does not end in {' or '.join(suffixes)}", where=option, fix="Name the file so"
             )
+    for option, path in (("--output", output), ("--report", report), ("--plot", plot)):
+        if path is not None and is_same_file(path, data):
+            raise UsageError(f"{str(path)!r} is the file that is read", where=option, fix="Write to another file")
     panel = read_panel(data, time=time, value=value, id=_names(ids), freq=freq, gaps=gaps, duplicates=duplicates)
     made = run(panel, horizon, levels=_levels(levels), season=season, folds=folds)
     # Files first: whoever reads stdout may go away, as in `mercury forecast … | head`.
-    outputs = ((output, _write), (report, type(made).report), (plot, type(made).plot))
+    outputs = ((output, _write), (report, write_html), (plot, write_png))
     failed = [error for path, write in outputs if path is not None and (error := _write_file(path, made, write))]
     if form == "json":
         click.echo(json.dumps(made.to_dict()))
@@ -96,9 +100,9 @@ def _write_file(path: Path, made: Forecast, write: Callable[[Forecast, Path], No
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write(made, path)
-    except OSError as error:
+    except (OSError, MercuryError) as error:
         return PartialError(
-            f"the forecast was made, but not written: {error.strerror or error}",
+            f"the forecast was made, but not written: {getattr(error, 'strerror', None) or error}",
             where=str(path),
             fix="Give another path and run again",
         )
@@ -121,10 +125,11 @@ def _write(made: Forecast, path: Path) -> None:
     import pyarrow.csv
     import pyarrow.parquet
 
-    if path.suffix == ".csv":
-        pyarrow.csv.write_csv(made.table, path)
-    else:
-        pyarrow.parquet.write_table(made.table, path)
+    with replacing(path) as beside:
+        if path.suffix == ".csv":
+            pyarrow.csv.write_csv(made.table, beside)
+        else:
+            pyarrow.parquet.write_table(made.table, beside)
 
 
 def _lines(made: Forecast) -> list[str]:

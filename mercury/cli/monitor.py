@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mercury.errors import MercuryError, UsageError, did_you_mean
+from mercury.files.writing import write_text
 
 if TYPE_CHECKING:
     from mercury.config import Settings
@@ -76,7 +77,7 @@ def report(name: str | None, output: Path, project_file: Path | None) -> None:
     text = page(last_report(watched, settings))
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(text, encoding="utf-8")
+        write_text(output, text)
     except OSError as error:
         raise UsageError(f"the page cannot be written: {error.strerror}", where=str(output)) from error
     click.echo(str(output))

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mercury.errors import PartialError, UsageError
+from mercury.errors import MercuryError, PartialError, UsageError
+from mercury.files.writing import write_text
 
 if TYPE_CHECKING:
     from mercury.quality.profile import ColumnProfile, Profile
@@ -176,10 +177,11 @@ def _write(report: Report, outputs: Sequence[tuple[str, str]]) -> None:
     for form, path in outputs:
         try:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
-            Path(path).write_text(render(report, form), encoding="utf-8")
-        except OSError as error:
+            write_text(path, render(report, form))
+        except (OSError, MercuryError) as error:
+            why = getattr(error, "strerror", None) or error
             raise PartialError(
-                f"the checks ran ({report.verdict.value}), but the {form} report was not written: {error.strerror}",
+                f"the checks ran ({report.verdict.value}), but the {form} report was not written: {why}",
                 where=path,
                 fix="Give another path and run again",
             ) from error

@@ -32,7 +32,7 @@ def replacing(path: str | Path, *, inputs: Iterable[str | Path] = ()) -> Iterato
     `DiskFullError` when there is no room.
     """
     wanted = Path(path)
-    if any(_same(wanted, Path(each)) for each in inputs):
+    if any(is_same_file(wanted, each) for each in inputs):
         raise UsageError(f"the output {str(path)!r} is also the input", fix="Write to another file")
     if wanted.is_dir():
         raise UsageError(f"{str(path)!r} is a folder", fix="Name a file in it")
@@ -64,11 +64,12 @@ def write_text(path: str | Path, text: str, *, inputs: Iterable[str | Path] = ()
         beside.write_text(text, encoding="utf-8")
 
 
-def _same(one: Path, other: Path) -> bool:
+def is_same_file(one: str | Path, other: str | Path) -> bool:
+    """Whether two paths name one file, by whatever links; also when it does not exist yet."""
     try:
-        return one.samefile(other)
+        return Path(one).samefile(other)
     except OSError:
-        return one.resolve() == other.resolve()
+        return Path(one).resolve() == Path(other).resolve()
 
 
 def _umask() -> int:

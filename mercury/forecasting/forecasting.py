@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -83,18 +82,6 @@ class Forecast:
             "folds": self.backtest.folds,
             "notes": list(self.notes),
         }
-
-    def plot(self, path: str | Path) -> None:
-        """Write a PNG of the first series with their forecasts."""
-        from mercury.forecasting.report import write_png
-
-        write_png(self, Path(path))
-
-    def report(self, path: str | Path) -> None:
-        """Write one HTML file that needs nothing else."""
-        from mercury.forecasting.report import write_html
-
-        write_html(self, Path(path))
 
 
 def forecast(

@@ -1,4 +1,4 @@
-"""A forecast as a picture and as a page."""
+"""A forecast as a picture and as a page; files appear whole or not at all."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from mercury.charts import Series, chart, facts, page, section, table
 from mercury.errors import MissingDependencyError
+from mercury.files.writing import replacing, write_text
 
 if TYPE_CHECKING:
     from mercury.forecasting.forecasting import Forecast
@@ -40,7 +41,7 @@ def write_html(made: Forecast, path: Path) -> None:
         ),
         section("Notes", table(["note"], [[note] for note in made.notes])),
     ]
-    path.write_text(page(f"Forecast of {made.horizon} steps", sections), encoding="utf-8")
+    write_text(path, page(f"Forecast of {made.horizon} steps", sections))
 
 
 def series_chart(made: Forecast, number: int, *, title: str = "", height: int = 220) -> str:
@@ -84,7 +85,8 @@ def write_png(made: Forecast, path: Path) -> None:
         axis.set_title(made.panel.ids[number], loc="left", fontsize=10, parse_math=False)
     lines, names = axes[0][0].get_legend_handles_labels()
     figure.legend(lines, names, loc="outside upper right", fontsize=8, ncols=len(names))
-    figure.savefig(path, dpi=110)
+    with replacing(path) as beside:
+        figure.savefig(beside, dpi=110)
     pyplot.close(figure)
 
 

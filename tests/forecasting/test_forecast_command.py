@@ -115,3 +115,18 @@ def test_a_small_forecast_starts_no_engine_and_imports_no_pandas(folder: Path) -
     done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True)
 
     assert done.stdout.strip() == "[]", done.stderr
+
+
+@pytest.mark.parametrize("option", ["--output", "--report", "--plot"])
+def test_the_file_that_is_read_is_never_written(tmp_path: Path, option: str) -> None:
+    suffix = {"--output": ".csv", "--report": ".html", "--plot": ".png"}[option]
+    data, link = tmp_path / "data.csv", tmp_path / f"link{suffix}"
+    data.write_text("ds,y\n" + "".join(f"2024-01-{day:02},{day}\n" for day in range(1, 32)))
+    before = data.read_bytes()
+    link.symlink_to(data)
+
+    ended = run(tmp_path, "data.csv", "--horizon", "3", option, link.name)
+
+    assert ended.returncode == 2, ended.stderr
+    assert "is the file that is read" in ended.stderr
+    assert data.read_bytes() == before

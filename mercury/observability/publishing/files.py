@@ -9,6 +9,7 @@ from pathlib import Path
 import yaml
 
 from mercury.definitions import Monitor
+from mercury.files.writing import write_text
 from mercury.observability.publishing.dashboard import dashboard
 from mercury.observability.publishing.rules import rules
 
@@ -19,6 +20,6 @@ def write_rules(monitors: Sequence[Monitor], folder: Path) -> list[Path]:
     """Write ``rules.yml`` and ``dashboard.json`` into a folder, which is made; equal monitors give equal files."""
     folder.mkdir(parents=True, exist_ok=True)
     written = folder / RULES, folder / DASHBOARD
-    written[0].write_text(yaml.safe_dump(rules(monitors), sort_keys=False, width=120), encoding="utf-8")
-    written[1].write_text(json.dumps(dashboard(), indent=2) + "\n", encoding="utf-8")
+    write_text(written[0], yaml.safe_dump(rules(monitors), sort_keys=False, width=120))
+    write_text(written[1], json.dumps(dashboard(), indent=2) + "\n")
     return list(written)
